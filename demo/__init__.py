@@ -1,0 +1,1 @@
+"""A simulated fleet and the story that `make demo` tells."""

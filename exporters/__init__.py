@@ -1,0 +1,3 @@
+"""Exporters: GPU, host and inference metrics in one vocabulary."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,102 @@
+"""Inference families: the canonical `llm_*` vocabulary that every engine is mapped to.
+
+What an engine does not give is absent, never zero. Mapping: `exporters/engines/*.yml`.
+"""
+
+from enum import StrEnum
+
+from exporters.catalog.family import Family, Kind
+
+
+class Engine(StrEnum):
+    """Inference engines that have a catalogue file. `engine` label values are this closed set."""
+
+    VLLM = "vllm"
+
+
+class ProbeFailure(StrEnum):
+    """Why a probe gave no data: the closed set of `llm_scrape_failure_info{reason}` values."""
+
+    CONNECTION = "connection"  # refused, reset, DNS
+    TIMEOUT = "timeout"
+    HTTP_STATUS = "http_status"
+    REDIRECT = "redirect"
+    CONTENT = "content"  # not a text exposition
+    TOO_LARGE = "too_large"
+    UNKNOWN_ENGINE = "unknown_engine"  # auto-detection found no catalogued engine
+
+
+_L = ("engine", "model")
+
+
+def _gauge(name: str, text: str) -> Family:
+    return Family(name, Kind.GAUGE, text, _L)
+
+
+def _counter(name: str, text: str, *labels: str) -> Family:
+    return Family(name, Kind.COUNTER, text, (*_L, *labels))
+
+
+def _histogram(name: str, text: str) -> Family:
+    return Family(name, Kind.HISTOGRAM, text, _L)
+
+
+_ALL = (
+    Family(
+        "llm_engine_info",
+        Kind.INFO,
+        "Engine facts; always 1. What the engine does not tell is empty.",
+        (*_L, "version"),
+    ),
+    Family(
+        "llm_config_info",
+        Kind.INFO,
+        "Engine configuration that is not a number; always 1.",
+        (*_L, "kv_cache_dtype", "prefix_caching"),
+    ),
+    _gauge("llm_requests_running", "Requests in the current batch."),
+    _gauge("llm_requests_waiting", "Requests queued in the engine."),
+    _gauge("llm_kv_cache_usage_ratio", "KV blocks in use by live requests over all KV blocks, 0 to 1."),
+    _gauge("llm_engine_awake", "1 while the engine is awake, 0 while it sleeps."),
+    _counter("llm_requests_total", "Finished requests by finish reason.", "finish_reason"),
+    _counter("llm_request_errors_total", "Requests that ended in an error or an abort."),
+    _counter("llm_requests_rejected_total", "Requests refused at admission by a queue limit.", "reason"),
+    _histogram("llm_time_to_first_token_seconds", "Time from arrival to the first token."),
+    _histogram("llm_inter_token_latency_seconds", "Gap between two tokens of one request."),
+    _histogram("llm_time_per_output_token_seconds", "Mean seconds per output token of a request."),
+    _histogram("llm_request_duration_seconds", "End-to-end request latency."),
+    _histogram("llm_request_queue_seconds", "Time that a request waited for admission."),
+    _histogram("llm_request_prefill_seconds", "Time that a request spent in prefill."),
+    _histogram("llm_request_decode_seconds", "Time that a request spent in decode."),
+    _histogram("llm_request_prompt_tokens", "Prompt length of finished requests, tokens."),
+    _histogram("llm_request_generation_tokens", "Output length of finished requests, tokens."),
+    _counter("llm_prompt_tokens_total", "Prompt tokens, cached ones included."),
+    _counter("llm_generation_tokens_total", "Tokens generated."),
+    _counter("llm_prefix_cache_query_tokens_total", "Tokens looked up in the prefix cache."),
+    _counter("llm_prefix_cache_hit_tokens_total", "Tokens found in the prefix cache."),
+    _counter("llm_external_cache_query_tokens_total", "Tokens looked up in an external KV cache."),
+    _counter("llm_external_cache_hit_tokens_total", "Tokens found in an external KV cache."),
+    _counter("llm_preemptions_total", "Running requests preempted for want of KV blocks."),
+    _counter("llm_spec_draft_tokens_total", "Tokens proposed by speculative decoding."),
+    _counter("llm_spec_accepted_tokens_total", "Proposed tokens that were accepted."),
+    _gauge("llm_kv_cache_capacity_tokens", "Tokens that the KV cache can hold."),
+    _gauge("llm_kv_cache_memory_fraction", "Share of device memory that the engine may use, 0 to 1."),
+    _gauge("llm_max_running_requests", "Limit of requests in one batch, where the engine tells it."),
+    _gauge("llm_max_batched_tokens", "Limit of tokens in one step, where the engine tells it."),
+    _gauge("llm_max_model_length_tokens", "Longest sequence, where the engine tells it."),
+    _gauge("llm_tensor_parallel_size", "Tensor-parallel ranks, where the engine tells it."),
+)
+
+INFERENCE_FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
+
+_SCRAPE = (
+    Family("llm_up", Kind.GAUGE, "1 when the engine gave a readable exposition.", ("engine",)),
+    Family("llm_scrape_duration_seconds", Kind.GAUGE, "Time to fetch and read the engine's exposition."),
+    Family("llm_scrape_skipped_lines", Kind.GAUGE, "Catalogued lines that could not be read."),
+    Family("llm_scrape_body_bytes", Kind.GAUGE, "Size of the exposition."),
+    Family(
+        "llm_scrape_failure_info", Kind.INFO, "Why the probe gave no data; absent on success.", ("reason",)
+    ),
+)
+
+SCRAPE_FAMILIES: dict[str, Family] = {family.name: family for family in _SCRAPE}

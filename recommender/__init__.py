@@ -1,0 +1,1 @@
+"""From an alert to one sized, verified engine change."""

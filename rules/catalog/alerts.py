@@ -1,0 +1,91 @@
+"""Bottleneck classes and the alerts that name them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How urgent an alert is."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+    NONE = "none"  # Watchdog
+
+
+class BottleneckKind(StrEnum):
+    """What an alert says: a cause mutes the symptoms of its service."""
+
+    CAUSE = "cause"
+    SYMPTOM = "symptom"
+    CAPACITY = "capacity"
+    FAULT = "fault"
+    META = "meta"
+
+
+class Bottleneck(StrEnum):
+    """Bottleneck classes of the taxonomy (design §6, tuning §1); values of the `bottleneck` label."""
+
+    GPU_MEMORY_PRESSURE = "gpu_memory_pressure"  # B01
+    KV_CACHE_PRESSURE = "kv_cache_pressure"  # B02
+    QUEUE_BUILDUP = "queue_buildup"  # B03
+    ADMISSION_LIMITED = "admission_limited"  # B04
+    HIGH_LATENCY = "high_latency"  # B07
+    LOW_THROUGHPUT = "low_throughput"  # B08
+    CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
+    HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
+    HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
+    TARGET_DOWN = "target_down"  # B20
+    ENGINE_FROZEN = "engine_frozen"  # B20
+    NONE = "none"  # Watchdog
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One shipped alert. `level` says which labels locate it: `service` (and `instance`) or `node` (and `gpu`)."""
+
+    name: str
+    bottleneck: Bottleneck
+    kind: BottleneckKind
+    severity: Severity
+    level: str
+
+
+_ALERTS = (
+    Alert(
+        "LLMKVCachePressure", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "replica"
+    ),
+    Alert(
+        "LLMKVCacheThrash", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "replica"
+    ),
+    Alert(
+        "LLMAdmissionLimited", Bottleneck.ADMISSION_LIMITED, BottleneckKind.CAUSE, Severity.WARNING, "replica"
+    ),
+    Alert("LLMQueueBuildup", Bottleneck.QUEUE_BUILDUP, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert("LLMHighTTFT", Bottleneck.HIGH_LATENCY, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert("LLMHighITL", Bottleneck.HIGH_LATENCY, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert("LLMLowThroughput", Bottleneck.LOW_THROUGHPUT, BottleneckKind.SYMPTOM, Severity.WARNING, "replica"),
+    Alert(
+        "LLMCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"
+    ),
+    Alert("GPUMemoryPressure", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
+    Alert(
+        "GPUMemoryExhaustion", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"
+    ),
+    Alert(
+        "HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"
+    ),
+    Alert(
+        "HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"
+    ),
+    Alert(
+        "HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"
+    ),
+    Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
+    Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
+    Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),
+    Alert("ExporterDown", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
+    Alert("Watchdog", Bottleneck.NONE, BottleneckKind.META, Severity.NONE, "global"),
+)
+
+ALERTS: dict[str, Alert] = {alert.name: alert for alert in _ALERTS}

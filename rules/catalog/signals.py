@@ -1,0 +1,200 @@
+"""Signals: engine-neutral recorded series that detection, dashboards and the recommender read.
+
+Two layers. *Source* signals are recorded by `rules/sources/<source>.yml`, generated from the exporter's
+catalogue, one file a source, all giving the same series with the same labels. *Derived* signals are recorded
+by `rules/signals.yml` from source signals only, so a new engine or exporter adds a source file and nothing else.
+
+Naming: `level:metric:operation`, the level being the labels that remain.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+REPLICA_LABELS = ("service", "instance", "model", "engine", "node")
+SERVICE_LABELS = ("service", "model")
+NODE_LABELS = ("node",)
+GPU_LABELS = ("node", "gpu", "uuid")
+
+
+class Level(StrEnum):
+    """The level of a signal: which labels it has."""
+
+    REPLICA = "replica"
+    SERVICE = "service"
+    NODE = "node"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One recorded series; `unit` is a base unit (`seconds`, `ratio`, `tokens`, `requests`, `bytes`, …)."""
+
+    name: str
+    unit: str
+    help: str
+
+    @property
+    def level(self) -> Level:
+        """The part of the name before the first colon."""
+        return Level(self.name.split(":", 1)[0])
+
+
+# Source layer, replica level. Gauges keep the family's meaning: signal name -> exporter family.
+SOURCE_GAUGES: dict[str, str] = {
+    "replica:llm_up": "llm_up",
+    "replica:llm_requests_running": "llm_requests_running",
+    "replica:llm_requests_waiting": "llm_requests_waiting",
+    "replica:llm_kv_cache_usage:ratio": "llm_kv_cache_usage_ratio",
+    "replica:llm_kv_cache_capacity_tokens": "llm_kv_cache_capacity_tokens",
+    "replica:llm_kv_cache_memory_fraction": "llm_kv_cache_memory_fraction",
+    "replica:llm_engine_awake": "llm_engine_awake",
+    # What the engine itself says of its batch limit; vLLM does not export it. `replica:llm_max_running_requests`
+    # in signals.yml resolves engine, inventory and plateau.
+    "replica:llm_max_running_requests:engine": "llm_max_running_requests",
+}
+
+# Counters become per-second rates, summed over every label but the replica's, over 1m and 5m:
+# `<stem>:rate1m`, `<stem>:rate5m`. stem -> exporter family.
+SOURCE_COUNTERS: dict[str, str] = {
+    "replica:llm_requests": "llm_requests_total",
+    "replica:llm_request_errors": "llm_request_errors_total",
+    "replica:llm_prompt_tokens": "llm_prompt_tokens_total",
+    "replica:llm_generation_tokens": "llm_generation_tokens_total",
+    "replica:llm_preemptions": "llm_preemptions_total",
+    "replica:llm_prefix_cache_query_tokens": "llm_prefix_cache_query_tokens_total",
+    "replica:llm_prefix_cache_hit_tokens": "llm_prefix_cache_hit_tokens_total",
+    "replica:llm_external_cache_query_tokens": "llm_external_cache_query_tokens_total",
+    "replica:llm_external_cache_hit_tokens": "llm_external_cache_hit_tokens_total",
+    "replica:llm_spec_draft_tokens": "llm_spec_draft_tokens_total",
+    "replica:llm_spec_accepted_tokens": "llm_spec_accepted_tokens_total",
+}
+
+# Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:…`, `<stem>_count:…`, so that a
+# quantile over any longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
+HISTOGRAMS: dict[str, str] = {
+    "replica:llm_ttft_seconds": "llm_time_to_first_token_seconds",
+    "replica:llm_itl_seconds": "llm_inter_token_latency_seconds",
+    "replica:llm_tpot_seconds": "llm_time_per_output_token_seconds",
+    "replica:llm_request_duration_seconds": "llm_request_duration_seconds",
+    "replica:llm_request_queue_seconds": "llm_request_queue_seconds",
+    "replica:llm_request_prefill_seconds": "llm_request_prefill_seconds",
+    "replica:llm_request_decode_seconds": "llm_request_decode_seconds",
+    "replica:llm_request_prompt_tokens": "llm_request_prompt_tokens",
+    "replica:llm_request_generation_tokens": "llm_request_generation_tokens",
+}
+
+_DERIVED = (
+    # -- replica: windows long enough to see through the KV gauge's sawtooth, short enough to warn within minutes
+    Signal("replica:llm_requests_running:avg2m", "requests", "Mean batch size."),
+    Signal("replica:llm_requests_waiting:avg2m", "requests", "Mean queue length."),
+    Signal(
+        "replica:llm_requests_waiting:min2m",
+        "requests",
+        "Shortest queue; above 0 means that requests always waited.",
+    ),
+    Signal("replica:llm_kv_cache_usage:avg2m", "ratio", "Mean KV usage."),
+    Signal("replica:llm_kv_cache_usage:max2m", "ratio", "Highest KV usage."),
+    Signal(
+        "replica:llm_max_running_requests",
+        "requests",
+        "Batch limit: what the engine says, else the inventory's or the engine's configuration file's, else the "
+        "plateau of running while requests wait and KV is far from full.",
+    ),
+    Signal(
+        "replica:llm_max_running_requests:plateau",
+        "requests",
+        "The plateau alone; absent while there is none.",
+    ),
+    Signal("replica:llm_admission_fullness:ratio_avg2m", "ratio", "Mean batch size over the batch limit."),
+    Signal(
+        "replica:llm_tokens_per_running_request:avg5m", "tokens", "KV tokens held per running request (tau)."
+    ),
+    Signal("replica:llm_ttft_seconds:p95_1m", "seconds", "TTFT p95 over 1m."),
+    Signal("replica:llm_ttft_seconds:p50_5m", "seconds", "TTFT p50."),
+    Signal("replica:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95."),
+    Signal("replica:llm_ttft_seconds:mean_5m", "seconds", "TTFT mean."),
+    Signal("replica:llm_itl_seconds:p95_1m", "seconds", "Inter-token latency p95 over 1m."),
+    Signal("replica:llm_itl_seconds:p50_5m", "seconds", "Inter-token latency p50."),
+    Signal("replica:llm_itl_seconds:p95_5m", "seconds", "Inter-token latency p95."),
+    Signal("replica:llm_itl_seconds:p99_5m", "seconds", "Inter-token latency p99."),
+    Signal(
+        "replica:llm_itl_seconds:mean_5m",
+        "seconds",
+        "Inter-token latency mean; right below the first bucket too.",
+    ),
+    Signal("replica:llm_request_duration_seconds:p95_5m", "seconds", "End-to-end latency p95."),
+    Signal("replica:llm_request_prompt_tokens:mean_5m", "tokens", "Mean prompt length."),
+    Signal("replica:llm_request_generation_tokens:mean_5m", "tokens", "Mean output length."),
+    Signal("replica:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
+    Signal("replica:llm_prefill_share_of_ttft:ratio_rate5m", "ratio", "Prefill time over TTFT."),
+    Signal("replica:llm_preemptions_per_request:ratio_rate5m", "ratio", "Preemptions per finished request."),
+    Signal(
+        "replica:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."
+    ),
+    Signal("replica:llm_request_errors:ratio_rate5m", "ratio", "Errors and aborts over finished requests."),
+    Signal(
+        "replica:llm_generation_tokens_capability:max1d", "tokens", "Best token rate under backlog in a day."
+    ),
+    # Present while a cause's condition holds at this instant (no `for`), labelled `bottleneck`; the value is the
+    # main figure. Alerts read it; the recommender re-confirms with it.
+    Signal("replica:bottleneck:evidence", "", "Condition of a bottleneck on a replica; label `bottleneck`."),
+    # -- service
+    Signal("service:llm_replicas:count", "replicas", "Replicas that Prometheus knows."),
+    Signal("service:llm_replicas_up:count", "replicas", "Replicas that answer."),
+    Signal("service:llm_requests_running:sum", "requests", "Requests in batches."),
+    Signal("service:llm_requests_waiting:sum", "requests", "Requests queued."),
+    Signal("service:llm_kv_cache_usage:avg", "ratio", "Mean KV usage of the replicas."),
+    Signal("service:llm_kv_cache_usage:max", "ratio", "Highest KV usage of the replicas."),
+    Signal("service:llm_max_running_requests:sum", "requests", "Batch limits added up."),
+    Signal("service:llm_requests:rate1m", "requests", "Finished requests per second."),
+    Signal("service:llm_requests:rate5m", "requests", "Finished requests per second."),
+    Signal("service:llm_prompt_tokens:rate1m", "tokens", "Prompt tokens per second."),
+    Signal("service:llm_prompt_tokens:rate5m", "tokens", "Prompt tokens per second."),
+    Signal("service:llm_generation_tokens:rate1m", "tokens", "Generated tokens per second."),
+    Signal("service:llm_generation_tokens:rate5m", "tokens", "Generated tokens per second."),
+    Signal("service:llm_preemptions:rate5m", "preemptions", "Preemptions per second."),
+    Signal("service:llm_request_errors:ratio_rate5m", "ratio", "Errors and aborts over finished requests."),
+    Signal("service:llm_ttft_seconds:p95_1m", "seconds", "TTFT p95 over 1m."),
+    Signal("service:llm_ttft_seconds:p50_5m", "seconds", "TTFT p50."),
+    Signal("service:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95."),
+    Signal("service:llm_itl_seconds:p95_1m", "seconds", "Inter-token latency p95 over 1m."),
+    Signal("service:llm_itl_seconds:p50_5m", "seconds", "Inter-token latency p50."),
+    Signal("service:llm_itl_seconds:p95_5m", "seconds", "Inter-token latency p95."),
+    Signal("service:llm_request_duration_seconds:p95_5m", "seconds", "End-to-end latency p95."),
+    Signal("service:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
+    Signal(
+        "service:llm_queue_delay_seconds:mean_5m",
+        "seconds",
+        "Waiting over finished requests per second (Little).",
+    ),
+    Signal(
+        "service:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."
+    ),
+    Signal(
+        "service:llm_ttft_seconds_events:count5m", "requests", "TTFT observations in 5m: the sample gate."
+    ),
+    Signal("service:bottleneck:evidence", "", "Condition of a bottleneck of a service; label `bottleneck`."),
+    # -- node
+    Signal("node:host_cpu_busy:ratio", "ratio", "CPU time that is neither idle nor iowait."),
+    Signal("node:host_cpu_iowait:ratio", "ratio", "CPU time waiting for I/O."),
+    Signal("node:host_load_per_core:ratio", "ratio", "1-minute load over cores."),
+    Signal(
+        "node:host_cpu_pressure:ratio_rate2m",
+        "ratio",
+        "Share of time in which a task waited for a CPU (PSI some).",
+    ),
+    Signal("node:host_memory_available:ratio", "ratio", "Available over total memory."),
+    Signal("node:host_memory_pressure_some:ratio_rate2m", "ratio", "PSI memory some."),
+    Signal("node:host_memory_pressure_full:ratio_rate2m", "ratio", "PSI memory full."),
+    Signal("node:host_swap_bytes:rate2m", "bytes", "Swapped in and out per second."),
+    Signal("node:bottleneck:evidence", "", "Condition of a bottleneck of a node; label `bottleneck`."),
+    # -- gpu
+    Signal("gpu:gpu_memory_used:ratio", "ratio", "Used over total device memory."),
+    Signal("gpu:gpu_memory_free_bytes", "bytes", "Free device memory."),
+    Signal("gpu:gpu_utilization:ratio", "ratio", "Share of time in which a kernel ran; never judged alone."),
+    Signal("gpu:gpu_power_watts", "watts", "Power draw."),
+    Signal("gpu:gpu_temperature_celsius", "celsius", "Core temperature."),
+    Signal("gpu:bottleneck:evidence", "", "Condition of a bottleneck of a GPU; label `bottleneck`."),
+)
+
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _DERIVED}

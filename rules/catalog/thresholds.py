@@ -1,0 +1,174 @@
+"""Thresholds and objectives: every figure that a rule or a diagnosis compares with, named and overridable.
+
+A threshold is the recorded series `threshold:<name>` of `rules/thresholds.yml` (one file a site edits). An objective
+comes from the inventory as `optiinfra_objective{service,objective}` and is resolved to `service:objective:<name>`,
+with the threshold `threshold:objective_<name>` as default. The values here are the shipped defaults; a test holds
+them equal to the YAML. `source` cites `tuning.md`; `[G]` marks a guess to calibrate.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One named figure."""
+
+    name: str
+    default: float
+    unit: str
+    help: str
+    source: str
+
+    @property
+    def series(self) -> str:
+        """The recorded series that carries the value."""
+        return f"threshold:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """One service-level objective; lower is better for all of them."""
+
+    name: str
+    default: float
+    unit: str
+    help: str
+
+    @property
+    def series(self) -> str:
+        """The recorded series that carries the value resolved for a service."""
+        return f"service:objective:{self.name}"
+
+
+_THRESHOLDS = (
+    Threshold(
+        "kv_cache_usage_high_ratio",
+        0.90,
+        "ratio",
+        "Mean KV usage from which KV limits the batch.",
+        "B02 [V several]",
+    ),
+    Threshold(
+        "kv_cache_usage_peak_ratio",
+        0.95,
+        "ratio",
+        "Peak KV usage that, with preemptions, shows a full cache.",
+        "B02, kv_pressure trace",
+    ),
+    Threshold(
+        "kv_cache_usage_room_ratio", 0.75, "ratio", "Mean KV usage below which KV has room.", "B04 [G]"
+    ),
+    Threshold(
+        "preemptions_per_request_high_ratio",
+        0.05,
+        "ratio",
+        "Preemptions per finished request that are thrash.",
+        "B02 [G]",
+    ),
+    Threshold(
+        "admission_fullness_ratio",
+        0.95,
+        "ratio",
+        "Batch size over its known limit from which slots are exhausted.",
+        "B04 [G]",
+    ),
+    Threshold(
+        "admission_plateau_flatness_ratio",
+        0.90,
+        "ratio",
+        "Mean over maximum of running from which it is a plateau.",
+        "B04, saturated capture [G]",
+    ),
+    Threshold(
+        "queue_length_per_replica",
+        5,
+        "requests",
+        "Mean queue per replica that is a build-up.",
+        "B03 [V pstack-keda, wva, epp]",
+    ),
+    Threshold(
+        "queue_share_of_ttft_high_ratio",
+        0.50,
+        "ratio",
+        "Queue share of TTFT from which TTFT is queue-bound.",
+        "B07 tree [G]",
+    ),
+    Threshold(
+        "throughput_of_capability_low_ratio",
+        0.50,
+        "ratio",
+        "Token rate over own best under backlog that is low.",
+        "B08 [G]",
+    ),
+    Threshold(
+        "prefix_cache_hit_low_ratio",
+        0.20,
+        "ratio",
+        "Hit ratio that is low where prompts are long and replicas many.",
+        "B09 [G]",
+    ),
+    Threshold(
+        "prefix_cache_long_prompt_tokens",
+        1000,
+        "tokens",
+        "Mean prompt length from which a low hit ratio is suspect.",
+        "B09 [G]",
+    ),
+    Threshold(
+        "gpu_memory_used_high_ratio", 0.97, "ratio", "Device memory use that leaves no headroom.", "B01 [G]"
+    ),
+    Threshold(
+        "gpu_memory_growth_ratio",
+        0.005,
+        "ratio",
+        "Growth over 30m that tells a leak from pre-allocation.",
+        "B01 [G]",
+    ),
+    Threshold(
+        "gpu_memory_free_low_bytes",
+        536870912,
+        "bytes",
+        "Free device memory below which growth is critical.",
+        "B01 [G]",
+    ),
+    Threshold(
+        "host_cpu_busy_high_ratio", 0.80, "ratio", "CPU busy share that starves engines.", "B15 [V apa]"
+    ),
+    Threshold(
+        "host_cpu_pressure_high_ratio", 0.20, "ratio", "PSI cpu share that starves engines.", "B15 [G]"
+    ),
+    Threshold(
+        "host_memory_available_low_ratio",
+        0.10,
+        "ratio",
+        "Available memory share that is too low.",
+        "B16 [V apa]",
+    ),
+    Threshold(
+        "host_memory_pressure_some_high_ratio", 0.10, "ratio", "PSI memory some share that hurts.", "B16 [G]"
+    ),
+    Threshold(
+        "host_memory_pressure_full_high_ratio",
+        0.10,
+        "ratio",
+        "PSI memory full share that is critical.",
+        "B16 [G]",
+    ),
+    Threshold(
+        "min_ttft_events",
+        20,
+        "requests",
+        "Requests in 5m below which latency quantiles judge nothing.",
+        "§0.2 [G]",
+    ),
+)
+
+THRESHOLDS: dict[str, Threshold] = {threshold.name: threshold for threshold in _THRESHOLDS}
+
+_OBJECTIVES = (
+    Objective("ttft_p95_seconds", 2.0, "seconds", "TTFT p95 that the service promises."),
+    Objective("itl_p95_seconds", 0.1, "seconds", "Inter-token latency p95 that the service promises."),
+    Objective("error_ratio", 0.01, "ratio", "Share of requests that may end in an error or an abort."),
+)
+
+OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in _OBJECTIVES}
