@@ -94,9 +94,7 @@ _SCRAPE = (
     Family("llm_scrape_duration_seconds", Kind.GAUGE, "Time to fetch and read the engine's exposition."),
     Family("llm_scrape_skipped_lines", Kind.GAUGE, "Catalogued lines that could not be read."),
     Family("llm_scrape_body_bytes", Kind.GAUGE, "Size of the exposition."),
-    Family(
-        "llm_scrape_failure_info", Kind.INFO, "Why the probe gave no data; absent on success.", ("reason",)
-    ),
+    Family("llm_scrape_failure_info", Kind.INFO, "Why the probe gave no data; absent on success.", ("reason",)),
 )
 
 SCRAPE_FAMILIES: dict[str, Family] = {family.name: family for family in _SCRAPE}

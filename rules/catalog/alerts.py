@@ -52,35 +52,19 @@ class Alert:
 
 
 _ALERTS = (
-    Alert(
-        "LLMKVCachePressure", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "replica"
-    ),
-    Alert(
-        "LLMKVCacheThrash", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "replica"
-    ),
-    Alert(
-        "LLMAdmissionLimited", Bottleneck.ADMISSION_LIMITED, BottleneckKind.CAUSE, Severity.WARNING, "replica"
-    ),
+    Alert("LLMKVCachePressure", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "replica"),
+    Alert("LLMKVCacheThrash", Bottleneck.KV_CACHE_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "replica"),
+    Alert("LLMAdmissionLimited", Bottleneck.ADMISSION_LIMITED, BottleneckKind.CAUSE, Severity.WARNING, "replica"),
     Alert("LLMQueueBuildup", Bottleneck.QUEUE_BUILDUP, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
     Alert("LLMHighTTFT", Bottleneck.HIGH_LATENCY, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
     Alert("LLMHighITL", Bottleneck.HIGH_LATENCY, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
     Alert("LLMLowThroughput", Bottleneck.LOW_THROUGHPUT, BottleneckKind.SYMPTOM, Severity.WARNING, "replica"),
-    Alert(
-        "LLMCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"
-    ),
+    Alert("LLMCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"),
     Alert("GPUMemoryPressure", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
-    Alert(
-        "GPUMemoryExhaustion", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"
-    ),
-    Alert(
-        "HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"
-    ),
-    Alert(
-        "HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"
-    ),
-    Alert(
-        "HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"
-    ),
+    Alert("GPUMemoryExhaustion", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
+    Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

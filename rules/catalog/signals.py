@@ -106,9 +106,7 @@ _DERIVED = (
         "The plateau alone; absent while there is none.",
     ),
     Signal("replica:llm_admission_fullness:ratio_avg2m", "ratio", "Mean batch size over the batch limit."),
-    Signal(
-        "replica:llm_tokens_per_running_request:avg5m", "tokens", "KV tokens held per running request (tau)."
-    ),
+    Signal("replica:llm_tokens_per_running_request:avg5m", "tokens", "KV tokens held per running request (tau)."),
     Signal("replica:llm_ttft_seconds:p95_1m", "seconds", "TTFT p95 over 1m."),
     Signal("replica:llm_ttft_seconds:p50_5m", "seconds", "TTFT p50."),
     Signal("replica:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95."),
@@ -128,13 +126,9 @@ _DERIVED = (
     Signal("replica:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
     Signal("replica:llm_prefill_share_of_ttft:ratio_rate5m", "ratio", "Prefill time over TTFT."),
     Signal("replica:llm_preemptions_per_request:ratio_rate5m", "ratio", "Preemptions per finished request."),
-    Signal(
-        "replica:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."
-    ),
+    Signal("replica:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."),
     Signal("replica:llm_request_errors:ratio_rate5m", "ratio", "Errors and aborts over finished requests."),
-    Signal(
-        "replica:llm_generation_tokens_capability:max1d", "tokens", "Best token rate under backlog in a day."
-    ),
+    Signal("replica:llm_generation_tokens_capability:max1d", "tokens", "Best token rate under backlog in a day."),
     # Present while a cause's condition holds at this instant (no `for`), labelled `bottleneck`; the value is the
     # main figure. Alerts read it; the recommender re-confirms with it.
     Signal("replica:bottleneck:evidence", "", "Condition of a bottleneck on a replica; label `bottleneck`."),
@@ -167,12 +161,8 @@ _DERIVED = (
         "seconds",
         "Waiting over finished requests per second (Little).",
     ),
-    Signal(
-        "service:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."
-    ),
-    Signal(
-        "service:llm_ttft_seconds_events:count5m", "requests", "TTFT observations in 5m: the sample gate."
-    ),
+    Signal("service:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."),
+    Signal("service:llm_ttft_seconds_events:count5m", "requests", "TTFT observations in 5m: the sample gate."),
     Signal("service:bottleneck:evidence", "", "Condition of a bottleneck of a service; label `bottleneck`."),
     # -- node
     Signal("node:host_cpu_busy:ratio", "ratio", "CPU time that is neither idle nor iowait."),

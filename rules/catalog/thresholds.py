@@ -55,9 +55,7 @@ _THRESHOLDS = (
         "Peak KV usage that, with preemptions, shows a full cache.",
         "B02, kv_pressure trace",
     ),
-    Threshold(
-        "kv_cache_usage_room_ratio", 0.75, "ratio", "Mean KV usage below which KV has room.", "B04 [G]"
-    ),
+    Threshold("kv_cache_usage_room_ratio", 0.75, "ratio", "Mean KV usage below which KV has room.", "B04 [G]"),
     Threshold(
         "preemptions_per_request_high_ratio",
         0.05,
@@ -114,9 +112,7 @@ _THRESHOLDS = (
         "Mean prompt length from which a low hit ratio is suspect.",
         "B09 [G]",
     ),
-    Threshold(
-        "gpu_memory_used_high_ratio", 0.97, "ratio", "Device memory use that leaves no headroom.", "B01 [G]"
-    ),
+    Threshold("gpu_memory_used_high_ratio", 0.97, "ratio", "Device memory use that leaves no headroom.", "B01 [G]"),
     Threshold(
         "gpu_memory_growth_ratio",
         0.005,
@@ -131,12 +127,8 @@ _THRESHOLDS = (
         "Free device memory below which growth is critical.",
         "B01 [G]",
     ),
-    Threshold(
-        "host_cpu_busy_high_ratio", 0.80, "ratio", "CPU busy share that starves engines.", "B15 [V apa]"
-    ),
-    Threshold(
-        "host_cpu_pressure_high_ratio", 0.20, "ratio", "PSI cpu share that starves engines.", "B15 [G]"
-    ),
+    Threshold("host_cpu_busy_high_ratio", 0.80, "ratio", "CPU busy share that starves engines.", "B15 [V apa]"),
+    Threshold("host_cpu_pressure_high_ratio", 0.20, "ratio", "PSI cpu share that starves engines.", "B15 [G]"),
     Threshold(
         "host_memory_available_low_ratio",
         0.10,
@@ -144,9 +136,7 @@ _THRESHOLDS = (
         "Available memory share that is too low.",
         "B16 [V apa]",
     ),
-    Threshold(
-        "host_memory_pressure_some_high_ratio", 0.10, "ratio", "PSI memory some share that hurts.", "B16 [G]"
-    ),
+    Threshold("host_memory_pressure_some_high_ratio", 0.10, "ratio", "PSI memory some share that hurts.", "B16 [G]"),
     Threshold(
         "host_memory_pressure_full_high_ratio",
         0.10,
