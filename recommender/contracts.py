@@ -1,0 +1,103 @@
+"""The seams between the recommender's rooms: what a later stage asks of an earlier one."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from recommender.model import Change, Event, KnobValue, Snapshot, Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an instant query: labels and value."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a range query: labels and (unix seconds, value) points, NaN left out."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+class PromQL(Protocol):
+    """Typed queries. Raises PrometheusError; an empty answer is an empty list, never an error."""
+
+    def instant(self, query: str, at: datetime | None = None) -> list[Sample]:
+        """Instant query at `at` (default: now on the server). NaN samples are left out."""
+        ...
+
+    def range(self, query: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
+        """Range query."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaTarget:
+    """One replica as the inventory describes it: all an executor needs; nothing comes from alerts."""
+
+    service: str
+    instance: str  # host:port
+    url: str
+    engine: str
+    node: str | None = None
+    config_file: str | None = None
+    restart_command: tuple[str, ...] = ()
+    ready_path: str = "/health"
+    ready_timeout_seconds: float = 300.0
+    restart_timeout_seconds: float = 60.0
+
+
+class Executor(Protocol):
+    """Carries one change to one replica. Every method is idempotent; raises ExecutorError."""
+
+    name: str
+
+    def read(self, replica: ReplicaTarget) -> Mapping[str, KnobValue]:
+        """Current settings by config key, as the engine's configuration has them; empty when not known."""
+        ...
+
+    def snapshot(self, replica: ReplicaTarget) -> Snapshot:
+        """What `restore` needs to put the replica back as it is now."""
+        ...
+
+    def apply(self, replica: ReplicaTarget, change: Change) -> None:
+        """Bring the replica to `change.new`; already being there (and running with it) is success."""
+        ...
+
+    def ready(self, replica: ReplicaTarget) -> bool | None:
+        """Whether the replica serves; None when it cannot be told."""
+        ...
+
+    def restore(self, replica: ReplicaTarget, snapshot: Snapshot) -> None:
+        """Put the replica back as in `snapshot`."""
+        ...
+
+
+class WorkflowStore(Protocol):
+    """What the reconciler needs of the store. Raises StoreUnavailable, Conflict, NotFound."""
+
+    def claim_due(self, now: datetime, owner: str, lease: timedelta) -> Workflow | None:
+        """The next workflow whose `due_at` has come and that nobody else holds, leased to `owner`; or None."""
+        ...
+
+    def save(self, workflow: Workflow, events: Sequence[Event], release: bool = True) -> Workflow:
+        """Write the new state and its audit events in one transaction.
+
+        `workflow.version` is the version that was read; Conflict when the row has moved on. Returns the
+        workflow with its new version. `release` gives up the lease.
+        """
+        ...
+
+    def active_for(self, service: str) -> Workflow | None:
+        """The workflow in flight for a service (approved up to rolling back), or None."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Groups calls into one transaction."""
+        ...

@@ -1,0 +1,43 @@
+"""What can go wrong, as a tree.
+
+RecommenderError
+├── ConfigError           settings, inventory or tokens are wrong; the text names file, line and what to do
+├── StoreUnavailable      the database cannot be read or written; intake answers 503
+├── Conflict              a workflow changed since it was read, or an illegal transition was asked for
+├── NotFound              no such workflow, service
+├── PrometheusError       Prometheus did not answer, refused the query, or gave what cannot be used
+└── ExecutorError         a change could not be carried out on a replica
+    └── ExecutorTimeout   it did not end in time; whether it acted is unknown
+"""
+
+
+class RecommenderError(Exception):
+    """Base of all errors here."""
+
+
+class ConfigError(RecommenderError):
+    """Settings, inventory or tokens are wrong."""
+
+
+class StoreUnavailable(RecommenderError):
+    """The database cannot be read or written."""
+
+
+class Conflict(RecommenderError):
+    """A workflow changed since it was read, or an illegal transition was asked for."""
+
+
+class NotFound(RecommenderError):
+    """No such thing."""
+
+
+class PrometheusError(RecommenderError):
+    """Prometheus did not answer, refused the query, or gave what cannot be used."""
+
+
+class ExecutorError(RecommenderError):
+    """A change could not be carried out on a replica."""
+
+
+class ExecutorTimeout(ExecutorError):
+    """It did not end in time; whether it acted is unknown."""
