@@ -1,7 +1,6 @@
 """The seams between the recommender's rooms: what a later stage asks of an earlier one."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -86,7 +85,7 @@ class WorkflowStore(Protocol):
         """The next workflow whose `due_at` has come and that nobody else holds, leased to `owner`; or None."""
         ...
 
-    def save(self, workflow: Workflow, events: Sequence[Event], release: bool = True) -> Workflow:
+    def save(self, workflow: Workflow, events: Sequence[Event], *, release: bool = True) -> Workflow:
         """Write the new state and its audit events in one transaction.
 
         `workflow.version` is the version that was read; Conflict when the row has moved on. Returns the
@@ -96,8 +95,4 @@ class WorkflowStore(Protocol):
 
     def active_for(self, service: str) -> Workflow | None:
         """The workflow in flight for a service (approved up to rolling back), or None."""
-        ...
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """Groups calls into one transaction."""
         ...
