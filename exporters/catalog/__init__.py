@@ -5,6 +5,21 @@ Pure data. Other packages import this module and nothing else of `exporters`
 """
 
 from exporters.catalog.family import Family, Kind
+from exporters.catalog.gpu import GPU_FAMILIES, ClockEventReason
+from exporters.catalog.host import HOST_FAMILIES
 from exporters.catalog.inference import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Engine, ProbeFailure
+from exporters.catalog.product import PRODUCT_FAMILIES, Collector
 
-__all__ = ["INFERENCE_FAMILIES", "SCRAPE_FAMILIES", "Engine", "Family", "Kind", "ProbeFailure"]
+__all__ = [
+    "GPU_FAMILIES",
+    "HOST_FAMILIES",
+    "INFERENCE_FAMILIES",
+    "PRODUCT_FAMILIES",
+    "SCRAPE_FAMILIES",
+    "ClockEventReason",
+    "Collector",
+    "Engine",
+    "Family",
+    "Kind",
+    "ProbeFailure",
+]
