@@ -69,6 +69,11 @@ SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_spec_accepted_tokens": "llm_spec_accepted_tokens_total",
 }
 
+# Windows of every source rate, and the extra one that shows within a minute that an engine stopped giving tokens
+# (two scrapes at the shipped interval; 1m would show it only after 75 s). stem -> extra windows.
+SOURCE_WINDOWS = ("1m", "5m")
+SOURCE_EXTRA_WINDOWS: dict[str, tuple[str, ...]] = {"replica:llm_generation_tokens": ("30s",)}
+
 # Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:…`, `<stem>_count:…`, so that a
 # quantile over any longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
 HISTOGRAMS: dict[str, str] = {
@@ -86,6 +91,7 @@ HISTOGRAMS: dict[str, str] = {
 _DERIVED = (
     # -- replica: windows long enough to see through the KV gauge's sawtooth, short enough to warn within minutes
     Signal("replica:llm_requests_running:avg2m", "requests", "Mean batch size."),
+    Signal("replica:llm_requests_running:max2m", "requests", "Largest batch."),
     Signal("replica:llm_requests_waiting:avg2m", "requests", "Mean queue length."),
     Signal(
         "replica:llm_requests_waiting:min2m",
@@ -104,6 +110,11 @@ _DERIVED = (
         "replica:llm_max_running_requests:plateau",
         "requests",
         "The plateau alone; absent while there is none.",
+    ),
+    Signal(
+        "replica:llm_step_tokens:mean_5m",
+        "tokens",
+        "Tokens computed per engine step: token rates times the mean gap between two tokens.",
     ),
     Signal("replica:llm_admission_fullness:ratio_avg2m", "ratio", "Mean batch size over the batch limit."),
     Signal("replica:llm_tokens_per_running_request:avg5m", "tokens", "KV tokens held per running request (tau)."),
@@ -128,6 +139,7 @@ _DERIVED = (
     Signal("replica:llm_preemptions_per_request:ratio_rate5m", "ratio", "Preemptions per finished request."),
     Signal("replica:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."),
     Signal("replica:llm_request_errors:ratio_rate5m", "ratio", "Errors and aborts over finished requests."),
+    Signal("replica:llm_generation_tokens_backlog:rate5m", "tokens", "Token rate while requests always waited."),
     Signal("replica:llm_generation_tokens_capability:max1d", "tokens", "Best token rate under backlog in a day."),
     # Present while a cause's condition holds at this instant (no `for`), labelled `bottleneck`; the value is the
     # main figure. Alerts read it; the recommender re-confirms with it.
@@ -155,6 +167,7 @@ _DERIVED = (
     Signal("service:llm_itl_seconds:p50_5m", "seconds", "Inter-token latency p50."),
     Signal("service:llm_itl_seconds:p95_5m", "seconds", "Inter-token latency p95."),
     Signal("service:llm_request_duration_seconds:p95_5m", "seconds", "End-to-end latency p95."),
+    Signal("service:llm_request_prompt_tokens:mean_5m", "tokens", "Mean prompt length."),
     Signal("service:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
     Signal(
         "service:llm_queue_delay_seconds:mean_5m",

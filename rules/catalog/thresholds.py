@@ -78,6 +78,14 @@ _THRESHOLDS = (
         "B04, saturated capture [G]",
     ),
     Threshold(
+        "admission_plateau_step_tokens",
+        1024,
+        "tokens",
+        "Mean tokens per step from which a step's token budget, not the batch limit, may hold a plateau of running: "
+        "half of vLLM's smallest default budget (2048).",
+        "B05 against B04, engine-knobs §1 [G]",
+    ),
+    Threshold(
         "queue_length_per_replica",
         5,
         "requests",
@@ -97,6 +105,13 @@ _THRESHOLDS = (
         "ratio",
         "Token rate over own best under backlog that is low.",
         "B08 [G]",
+    ),
+    Threshold(
+        "prefill_heavy_prompt_per_generation_ratio",
+        10,
+        "ratio",
+        "Prompt over generated tokens from which a low token rate says nothing of throughput.",
+        "B05 [G]",
     ),
     Threshold(
         "prefix_cache_hit_low_ratio",
@@ -126,6 +141,20 @@ _THRESHOLDS = (
         "bytes",
         "Free device memory below which growth is critical.",
         "B01 [G]",
+    ),
+    Threshold(
+        "gpu_memory_preallocated_ratio",
+        0.50,
+        "ratio",
+        "Device memory use, held for 30m, that shows an engine past its start; growth before that is loading.",
+        "B01 [G]",
+    ),
+    Threshold(
+        "gpu_utilization_starved_ratio",
+        0.50,
+        "ratio",
+        "Busiest GPU's utilization below which GPUs of a serving node wait for something.",
+        "B15 [G]",
     ),
     Threshold("host_cpu_busy_high_ratio", 0.80, "ratio", "CPU busy share that starves engines.", "B15 [V apa]"),
     Threshold("host_cpu_pressure_high_ratio", 0.20, "ratio", "PSI cpu share that starves engines.", "B15 [G]"),
