@@ -1,0 +1,28 @@
+"""Errors of the node exporter.
+
+ExporterError
+├── NoData          nothing to report here (no GPU, no PSI): not a failure
+├── ReadError       a reading failed that should have worked
+├── CatalogError    a collector emitted what the catalogue does not say: a defect of ours
+└── SettingsError   flags or environment contradict each other or cannot be used
+"""
+
+
+class ExporterError(Exception):
+    """Base of the exporter's own errors."""
+
+
+class NoData(ExporterError):
+    """There is nothing to read on this machine; the message says what is missing."""
+
+
+class ReadError(ExporterError):
+    """A source that exists could not be read; the message says which and why."""
+
+
+class CatalogError(ExporterError):
+    """A sample does not fit the catalogue: unknown family, wrong number of labels, duplicate, or not finite."""
+
+
+class SettingsError(ExporterError):
+    """The settings cannot be used; the message names the flag and what to change."""
