@@ -1,0 +1,240 @@
+"""What a team tells OptiInfra of its services: the models behind `inventory.yml`.
+
+Everything has a default; an empty inventory is legal and makes the recommender an adviser. `recommender.inventory_file`
+reads the file and says which line is wrong. Durations are in seconds, ratios are 0-1.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from recommender.contracts import ReplicaTarget
+from recommender.model import KnobValue
+
+EXPORTER_PORT = 8003
+
+Engine = Literal["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
+Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Argument = Annotated[str, Field(min_length=1)]
+Path = tuple[str | int, ...]
+
+
+class InventoryProblems(ValueError):
+    """Entries that are legal one by one and wrong together: (path into the inventory, what is wrong and the mend)."""
+
+    def __init__(self, problems: list[tuple[Path, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{'.'.join(map(str, path))}: {text}" for path, text in problems))
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def instance_of(url: str) -> str:
+    """The Prometheus `instance` label of an engine URL: host:port, with the scheme's port when none is written."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+def check_http_url(url: str) -> str:
+    """`url` without its trailing slash; ValueError when it is not plain http(s) with a host."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"'{url}' is not an http or https URL; write it like http://gpu-1.example:8000")
+    try:
+        parts.port  # noqa: B018 - reading it is the check: it raises for a port that is no port
+    except ValueError as exc:
+        raise ValueError(f"'{url}' has a bad port; use 1 to 65535") from exc
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"'{parts.hostname}': a URL here has no user, password, query or fragment")
+    return url.rstrip("/")
+
+
+class ObjectiveConfig(_Config):
+    """What a service promises; None leaves the shipped default (`rules.catalog.OBJECTIVES`). Lower is better."""
+
+    ttft_p95_seconds: Seconds | None = None
+    itl_p95_seconds: Seconds | None = None
+    error_ratio: Ratio | None = None
+
+    def declared(self) -> dict[str, float]:
+        """The objectives that the inventory sets, by name."""
+        return {name: value for name, value in self if value is not None}
+
+
+class DeclaredSettings(_Config):
+    """Knob values as the team started its engines with, by engine-neutral name: used where no engine tells them."""
+
+    max_running_requests: Annotated[int, Field(ge=1)] | None = None
+    max_batched_tokens: Annotated[int, Field(ge=1)] | None = None
+    kv_cache_memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    kv_cache_memory_bytes: Annotated[int, Field(ge=1)] | None = None
+    prefix_caching: bool | None = None
+    max_model_length_tokens: Annotated[int, Field(ge=1)] | None = None
+
+    def declared(self) -> dict[str, KnobValue]:
+        """The settings that the inventory gives, by knob."""
+        return {name: value for name, value in self if value is not None}
+
+
+class ReplicaConfig(_Config):
+    """One engine server process. Relative paths are from the directory that the recommender runs in."""
+
+    url: str
+    node: Name | None = None
+    config_file: Argument | None = None
+    restart_command: tuple[Argument, ...] = ()
+
+    _url = field_validator("url")(check_http_url)
+
+    @field_validator("restart_command", mode="before")
+    @classmethod
+    def _argument_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            raise ValueError("write the command as a list of arguments, e.g. [systemctl, restart, vllm]: no shell runs")  # noqa: TRY004 - Pydantic turns ValueError, not TypeError, into a validation error
+        return value
+
+    @property
+    def instance(self) -> str:
+        """The Prometheus `instance` label."""
+        return instance_of(self.url)
+
+
+class ExecutorConfig(_Config):
+    """What carries changes to the replicas. `dry_run` shows what it would do; `command` does it."""
+
+    type: Literal["dry_run", "command"] = "dry_run"
+    ready_path: Annotated[str, Field(pattern=r"^/")] = "/health"
+    ready_timeout_seconds: Seconds = 300.0  # an engine loads its weights before it is ready
+    restart_timeout_seconds: Seconds = 60.0
+
+
+class PolicyConfig(_Config):
+    """Who decides, and how often."""
+
+    approval: Literal["manual", "auto"] = "manual"
+    approval_ttl_seconds: Seconds = 3600.0  # an older plan no longer fits what runs
+    cooldown_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800.0  # from the end of one change to the next
+
+
+class VerificationConfig(_Config):
+    """How a change is judged. Defaults are tuning §7.2; a demo may shorten the times, hardly ever the limits."""
+
+    settle_seconds: Annotated[float, Field(ge=0, le=86400)] = 600.0  # no. 2: warm-up that is not judged
+    window_seconds: Seconds = 900.0  # no. 3: at least 15 minutes
+    interval_seconds: Seconds = 60.0  # no. 3: one sample a minute, so 15 points
+    min_requests: Annotated[int, Field(ge=0)] = 400  # no. 4: a p95 within 25 %
+    max_extensions: Annotated[int, Field(ge=0, le=5)] = 1  # no. 6: inconclusive extends once, then rolls back
+    min_improvement: Ratio = 0.03  # no. 6: less proves nothing
+    ttft_p95_max_ratio: Annotated[float, Field(ge=1)] = 1.10  # no. 6: relative guards
+    itl_p95_max_ratio: Annotated[float, Field(ge=1)] = 1.10
+    error_ratio_max_increase: Ratio = 0.005  # no. 6: half a percentage point
+    preemptions_per_request_max: Annotated[float, Field(ge=0)] = 0.05  # no. 6
+
+    @model_validator(mode="after")
+    def _window_holds_samples(self) -> "VerificationConfig":
+        if self.window_seconds < 3 * self.interval_seconds:
+            raise ValueError(
+                "window_seconds must hold at least 3 intervals; lower interval_seconds or widen the window"
+            )
+        return self
+
+
+class ServiceConfig(_Config):
+    """A set of interchangeable replicas that serve one model."""
+
+    engine: Engine
+    model: str | None = None
+    objectives: ObjectiveConfig = ObjectiveConfig()
+    settings: DeclaredSettings = DeclaredSettings()
+    replicas: tuple[ReplicaConfig, ...] = ()
+    executor: ExecutorConfig = ExecutorConfig()
+    policy: PolicyConfig = PolicyConfig()
+    verification: VerificationConfig = VerificationConfig()
+
+
+class NodeConfig(_Config):
+    """One machine. `exporter` is where its `optiinfra exporter` listens: host:port."""
+
+    exporter: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}$")]
+
+
+class Inventory(_Config):
+    """All services by name. `nodes` is needed only where an exporter does not listen on a replica's host, port 8003."""
+
+    services: dict[Name, ServiceConfig] = {}
+    nodes: dict[Name, NodeConfig] = {}
+
+    @field_validator("services", "nodes", mode="before")
+    @classmethod
+    def _empty_section(cls, value: object) -> object:
+        return {} if value is None else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Inventory":
+        problems = [*self._duplicate_replicas(), *self._unusable_executors()]
+        if problems:
+            raise InventoryProblems(problems)
+        return self
+
+    def _duplicate_replicas(self) -> Iterator[tuple[Path, str]]:
+        seen: dict[str, str] = {}
+        for path, replica in self._replicas():
+            instance, here = replica.instance, f"{path[0]}.{path[1]}.{path[2]}[{path[3]}]"
+            if instance in seen:
+                yield (*path, "url"), f"replica {instance} is already {seen[instance]}; list each engine once"
+            seen.setdefault(instance, here)
+
+    def _unusable_executors(self) -> Iterator[tuple[Path, str]]:
+        for path, replica in self._replicas():
+            if self.services[str(path[1])].executor.type != "command":
+                continue
+            missing = [key for key in ("config_file", "restart_command") if not getattr(replica, key)]
+            if missing:
+                yield (
+                    path,
+                    f"executor command needs {' and '.join(missing)} on every replica; add it or use executor dry_run",
+                )
+
+    def _replicas(self) -> Iterator[tuple[Path, ReplicaConfig]]:
+        for name, service in self.services.items():
+            for index, replica in enumerate(service.replicas):
+                yield ("services", name, "replicas", index), replica
+
+    def targets(self, service: str) -> tuple[ReplicaTarget, ...]:
+        """What executors need of each replica of `service`, in the file's order; empty for an unknown service."""
+        config = self.services.get(service)
+        if config is None:
+            return ()
+        return tuple(
+            ReplicaTarget(
+                service=service,
+                instance=replica.instance,
+                url=replica.url,
+                engine=config.engine,
+                node=replica.node,
+                config_file=replica.config_file,
+                restart_command=replica.restart_command,
+                ready_path=config.executor.ready_path,
+                ready_timeout_seconds=config.executor.ready_timeout_seconds,
+                restart_timeout_seconds=config.executor.restart_timeout_seconds,
+            )
+            for replica in config.replicas
+        )
+
+    def services_on(self, node: str) -> tuple[str, ...]:
+        """Names of the services with a replica on `node`, sorted."""
+        return tuple(sorted(n for n, s in self.services.items() if any(r.node == node for r in s.replicas)))
+
+    def exporters(self) -> Mapping[str, str]:
+        """Node -> host:port of its exporter: as declared, else port 8003 of the host of a replica there."""
+        found = {replica.node: replica.instance.rsplit(":", 1)[0] for _, replica in self._replicas() if replica.node}
+        addresses = {node: f"{host}:{EXPORTER_PORT}" for node, host in found.items()}
+        return addresses | {node: config.exporter for node, config in self.nodes.items()}
