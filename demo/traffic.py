@@ -1,0 +1,75 @@
+"""What the load generator will send: Poisson arrivals of requests with log-normal lengths, all from one seed."""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+VOCABULARY = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """A log-normal distribution of lengths, given by its mean (tokens) and its coefficient of variation."""
+
+    mean: float
+    variation: float
+    limit: int
+
+    def draw(self, rng: random.Random) -> int:
+        """One length, at least 1 and at most `limit`."""
+        sigma2 = math.log(1 + self.variation**2)
+        drawn = rng.lognormvariate(math.log(self.mean) - sigma2 / 2, math.sqrt(sigma2))
+        return max(1, min(self.limit, round(drawn)))
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """A workload. `rate` in requests a second; `patience` in seconds, the mean time a client waits for its answer."""
+
+    rate: float
+    prompt: Lengths
+    output: Lengths
+    patience: float = 20.0
+    shared_prefix: int = 0
+    """Tokens that begin the prompts of one group alike."""
+    prefix_groups: int = 1
+    stream_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request to send at `at` seconds after the start."""
+
+    at: float
+    prompt: tuple[int, ...]
+    max_tokens: int
+    patience: float
+    stream: bool
+    pick: float
+    """Uniform in [0, 1): which of the replicas then healthy gets it."""
+
+
+def arrivals(traffic: Traffic, seed: int) -> Iterator[Arrival]:
+    """Yield requests for ever in order of time; equal arguments yield equal requests.
+
+    Patience is uniform between half and one and a half times its mean: clients that all gave up after the same time
+    would leave a first-come-first-served queue just before they are served, and their tokens would be wasted.
+    """
+    rng = random.Random(seed)
+    prefixes = [_tokens(rng, traffic.shared_prefix) for _ in range(traffic.prefix_groups)]
+    at = 0.0
+    while True:
+        at += rng.expovariate(traffic.rate)
+        yield Arrival(
+            at=at,
+            prompt=(*rng.choice(prefixes), *_tokens(rng, traffic.prompt.draw(rng))),
+            max_tokens=traffic.output.draw(rng),
+            patience=traffic.patience * rng.uniform(0.5, 1.5),
+            stream=rng.random() < traffic.stream_share,
+            pick=rng.random(),
+        )
+
+
+def _tokens(rng: random.Random, count: int) -> tuple[int, ...]:
+    return tuple(rng.choices(range(VOCABULARY), k=count))
