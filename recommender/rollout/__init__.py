@@ -1,0 +1,1 @@
+"""Carries an approved plan out, one idempotent step at a time, and undoes it when it is not proven to help."""

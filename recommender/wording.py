@@ -1,0 +1,34 @@
+"""Figures and names of verification metrics as a person reads them."""
+
+from recommender.metrics import VerificationMetric
+
+_NAMES = {
+    VerificationMetric.TTFT_P95_SECONDS: "TTFT p95",
+    VerificationMetric.ITL_P95_SECONDS: "inter-token latency p95",
+    VerificationMetric.ERROR_RATIO: "error ratio",
+    VerificationMetric.GENERATION_TOKENS_RATE: "generated tokens per second",
+    VerificationMetric.PREEMPTIONS_PER_REQUEST: "preemptions per request",
+    VerificationMetric.PREFIX_CACHE_HIT_RATIO: "prefix cache hits",
+    VerificationMetric.REQUESTS_WAITING: "requests waiting",
+}
+_SHARES = frozenset({VerificationMetric.ERROR_RATIO, VerificationMetric.PREFIX_CACHE_HIT_RATIO})
+_MILLISECONDS_BELOW = 0.1
+
+
+def metric_name(metric: str) -> str:
+    """The metric in words; an unknown one as it is."""
+    return next((name for known, name in _NAMES.items() if known == metric), metric)
+
+
+def figure(metric: str, value: float) -> str:
+    """The value with its unit: `1.24 s`, `18.5 ms`, `0.4 %`, `312`."""
+    if metric.endswith("_p95_seconds"):
+        return f"{value * 1000:.3g} ms" if abs(value) < _MILLISECONDS_BELOW else f"{value:.3g} s"
+    if metric in _SHARES:
+        return f"{100 * value:.3g} %"
+    return f"{value:.4g}"
+
+
+def percent(new: float, old: float) -> str:
+    """The change relative to the old value, signed."""
+    return "from zero" if old == 0 else f"{100 * (new - old) / abs(old):+.0f} %"
