@@ -41,6 +41,8 @@ class Signal:
 
 # Source layer, replica level. Gauges keep the family's meaning: signal name -> exporter family.
 SOURCE_GAUGES: dict[str, str] = {
+    # An engine that is down tells no model, and one series must say 1 and then 0: so this one signal has no `model`.
+    # Its labels are service, instance, engine, node.
     "replica:llm_up": "llm_up",
     "replica:llm_requests_running": "llm_requests_running",
     "replica:llm_requests_waiting": "llm_requests_waiting",
