@@ -54,7 +54,7 @@ class NvmlReader:
         try:
             nvml.nvmlInit()
         except (nvml.NVMLError_LibraryNotFound, nvml.NVMLError_DriverNotLoaded) as error:
-            raise self._absent(f"NVML: {error}") from error
+            raise self._absent(f"no NVIDIA driver (NVML: {error})") from error
         except nvml.NVMLError_LibRmVersionMismatch as error:
             raise ReadError("NVML and the kernel module differ in version: reload the module or reboot") from error
         self._open = True

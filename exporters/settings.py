@@ -1,0 +1,51 @@
+"""Settings of the node exporter, resolved once by the command line."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exporters.catalog import Collector
+from exporters.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeSettings:
+    """How engines may be probed. An empty `allow` refuses every target."""
+
+    allow: tuple[str, ...]
+    timeout_seconds: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterSettings:
+    """Where the exporter listens and what it reads."""
+
+    listen_address: str
+    port: int
+    collectors: frozenset[Collector]
+    collector_timeout_seconds: float
+    probe: ProbeSettings
+
+
+def chosen_collectors(only: Iterable[str], without: Iterable[str]) -> frozenset[Collector]:
+    """Resolve `--collectors` (all, when empty) and `--no-collectors`.
+
+    Raises `SettingsError` for a name that is no collector, for one that is both chosen and left out, and when
+    nothing is left.
+    """
+    chosen = {_collector("--collectors", name) for name in only}
+    left_out = {_collector("--no-collectors", name) for name in without}
+    both = sorted(chosen & left_out)
+    if both:
+        raise SettingsError(f"{', '.join(both)}: named by --collectors and by --no-collectors; drop one of the two")
+    collectors = frozenset(chosen or Collector) - left_out
+    if not collectors:
+        raise SettingsError("--no-collectors leaves none; leave out fewer")
+    return collectors
+
+
+def _collector(flag: str, name: str) -> Collector:
+    try:
+        return Collector(name)
+    except ValueError:
+        raise SettingsError(f"{flag}: {name!r} is no collector; these are: {', '.join(Collector)}") from None
