@@ -1,0 +1,260 @@
+"""Inference: one service's replicas in detail, and a canary beside the replicas that were left alone."""
+
+from grafanalib import core
+
+from dashboards import queries
+from dashboards.layout import Cell, Row, dashboard, datasource_variable, label_variable
+from dashboards.overview import changes_annotation
+from dashboards.panels import AMBER, GREEN, RED, Column, Step, stat, table, time_series
+from dashboards.queries import Query, Scope, signal
+
+UID = "optiinfra-inference"
+_SERVICE = 'service=~"$service", model=~"$model"'
+# replica:llm_up has no model label, so the variables that start from it must not ask for one.
+_SCOPE = Scope(replica=f'{_SERVICE}, instance=~"$instance"', service=_SERVICE)
+_ANY_MODEL = Scope(replica='service=~"$service", instance=~"$instance"')
+_OBJECTIVE = (Step(0.8, AMBER), Step(1, RED))
+
+
+def build() -> core.Dashboard:
+    """Return the dashboard."""
+    running = "replica:llm_requests_running"
+    return dashboard(
+        UID,
+        "OptiInfra / Inference",
+        "Saturation, latency and throughput of a service's replicas, and a canary beside the others.",
+        variables=(
+            datasource_variable(),
+            label_variable("service", "Service", "replica:llm_up"),
+            label_variable("model", "Model", f'{running}{{service=~"$service"}}'),
+            label_variable("instance", "Replica", 'replica:llm_up{service=~"$service"}'),
+        ),
+        rows=(_state(), _saturation(), _latency(), _throughput(), _canary(), _configuration()),
+        annotations=(changes_annotation(_SCOPE),),
+    )
+
+
+def _graph(title: str, description: str, *shown: Query, width: int = 8, limit: float | None = None) -> Cell:
+    return Cell(time_series(title, description, *shown, limit=limit, dashed=".*(objective|limit)$"), width)
+
+
+def _state() -> Row:
+    def share(title: str, name: str, objective: str) -> Cell:
+        shown = queries.share_of_objective(name, objective, _SCOPE)
+        description = f"{title}: 100 % is the limit of what the service promises. Over the last 5 minutes."
+        return Cell(stat(title, description, shown, steps=_OBJECTIVE, decimals=0, sparkline=True), 4, 5)
+
+    return Row(
+        "What is wrong",
+        (
+            Cell(
+                stat(
+                    "Replicas",
+                    "Whether each replica answers.",
+                    signal("replica:llm_up", _ANY_MODEL),
+                    base=RED,
+                    steps=(Step(1, GREEN),),
+                    texts={0: "down", 1: "up"},
+                ),
+                4,
+                5,
+            ),
+            share("TTFT p95 of objective", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+            share("ITL p95 of objective", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+            share("Errors of budget", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
+            Cell(
+                time_series(
+                    "Bottlenecks of the service",
+                    "Replicas that show each bottleneck's condition at each instant, and the service's own.",
+                    *queries.bottlenecks(_SCOPE)[:2],
+                    stepped=True,
+                    filled=True,
+                ),
+                8,
+                5,
+            ),
+        ),
+    )
+
+
+def _saturation() -> Row:
+    return Row(
+        "Saturation",
+        (
+            _graph(
+                "Requests running",
+                "Batch size of each replica; dashed: its limit, as the engine, the inventory or the plateau tells it.",
+                signal("replica:llm_requests_running", _SCOPE),
+                signal("replica:llm_max_running_requests", _SCOPE, "{{instance}} limit"),
+            ),
+            _graph(
+                "Requests waiting",
+                "Requests queued in each engine. A queue beside an idle cache is a batch limit set too low.",
+                signal("replica:llm_requests_waiting", _SCOPE),
+            ),
+            _graph(
+                "KV cache usage",
+                "KV blocks in use by live requests. It saws under pressure, so judge it together with preemptions.",
+                signal("replica:llm_kv_cache_usage:ratio", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "Batch over its limit",
+                "Mean batch size over the batch limit, 2 minutes; 100 % while requests wait is admission-limited.",
+                signal("replica:llm_admission_fullness:ratio_avg2m", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "Preemptions",
+                "Running requests thrown out for want of KV blocks, per second: their work is done again.",
+                signal("replica:llm_preemptions:rate1m", _SCOPE),
+            ),
+            _graph(
+                "Queue share of TTFT",
+                "Part of the time to the first token that is spent waiting for admission.",
+                signal("replica:llm_queue_share_of_ttft:ratio_rate5m", _SCOPE),
+                limit=1,
+            ),
+        ),
+    )
+
+
+def _latency() -> Row:
+    return Row(
+        "Latency",
+        (
+            _graph(
+                "Time to first token",
+                "Median and p95 of the service over 5 minutes, p95 over 1 minute; dashed: the objective.",
+                signal("service:llm_ttft_seconds:p50_5m", _SCOPE, "{{service}} p50"),
+                signal("service:llm_ttft_seconds:p95_5m", _SCOPE, "{{service}} p95"),
+                signal("service:llm_ttft_seconds:p95_1m", _SCOPE, "{{service}} p95 over 1m"),
+                queries.objective("ttft_p95_seconds", Scope()),
+            ),
+            _graph(
+                "Inter-token latency",
+                "Gap between two tokens of one answer; dashed: the objective.",
+                signal("service:llm_itl_seconds:p50_5m", _SCOPE, "{{service}} p50"),
+                signal("service:llm_itl_seconds:p95_5m", _SCOPE, "{{service}} p95"),
+                queries.objective("itl_p95_seconds", Scope()),
+            ),
+            _graph(
+                "Request duration p95",
+                "From arrival to the last token.",
+                signal("service:llm_request_duration_seconds:p95_5m", _SCOPE, "{{service}} p95"),
+            ),
+        ),
+    )
+
+
+def _throughput() -> Row:
+    def both(title: str, description: str, prompt: str, generation: str) -> Cell:
+        return _graph(
+            title,
+            description,
+            signal(prompt, _SCOPE, "{{instance}} in"),
+            signal(generation, _SCOPE, "{{instance}} out"),
+        )
+
+    return Row(
+        "Throughput and traffic",
+        (
+            both(
+                "Tokens",
+                "Prompt tokens (in, cached ones included) and generated tokens (out) per second.",
+                "replica:llm_prompt_tokens:rate1m",
+                "replica:llm_generation_tokens:rate1m",
+            ),
+            _graph(
+                "Requests finished",
+                "Finished requests per second of each replica.",
+                signal("replica:llm_requests:rate1m", _SCOPE),
+            ),
+            _graph(
+                "Errors",
+                "Errors and aborts over finished requests, 5 minutes; dashed: the objective.",
+                signal("replica:llm_request_errors:ratio_rate5m", _SCOPE),
+                queries.objective("error_ratio", Scope()),
+            ),
+            both(
+                "Lengths",
+                "Mean length of prompts (in) and answers (out) of finished requests, tokens.",
+                "replica:llm_request_prompt_tokens:mean_5m",
+                "replica:llm_request_generation_tokens:mean_5m",
+            ),
+            _graph(
+                "Prefix-cache hits",
+                "Prompt tokens found in the prefix cache over tokens looked up.",
+                signal("replica:llm_prefix_cache_hit:ratio_rate5m", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "KV tokens per running request",
+                "What one running request holds of the KV cache: with the cache's size it bounds the batch.",
+                signal("replica:llm_tokens_per_running_request:avg5m", _SCOPE),
+            ),
+        ),
+    )
+
+
+def _canary() -> Row:
+    def beside(title: str, description: str, name: str) -> Cell:
+        replica, service = f"replica:{name}", f"service:{name}"
+        return _graph(title, description, queries.replica_over_service(replica, service, _SCOPE))
+
+    return Row(
+        "Canary beside the others",
+        (
+            _graph(
+                "TTFT p95 of each replica",
+                "Over 1 minute. The canary's line should fall below the others' when a change helps.",
+                signal("replica:llm_ttft_seconds:p95_1m", _SCOPE),
+            ),
+            beside(
+                "TTFT p95 over the service's",
+                "100 % is like the service as a whole; a canary below it is faster.",
+                "llm_ttft_seconds:p95_1m",
+            ),
+            beside(
+                "ITL p95 over the service's",
+                "100 % is like the service as a whole; a canary above it pays for throughput with slower tokens.",
+                "llm_itl_seconds:p95_1m",
+            ),
+        ),
+    )
+
+
+def _configuration() -> Row:
+    def fact(heading: str, name: str, decimals: int | None = None) -> Column:
+        return Column(heading, queries.by_replica(name, _SCOPE), decimals=decimals)
+
+    return Row(
+        "Configuration",
+        (
+            Cell(
+                table(
+                    "Replica facts",
+                    "What the engines tell of their configuration; the batch limit also from the inventory or the "
+                    "plateau. Empty means that nobody tells.",
+                    {"service": "Service", "model": "Model", "instance": "Replica", "engine": "Engine", "node": "Node"},
+                    (
+                        fact("Batch limit", "replica:llm_max_running_requests", 0),
+                        fact("KV cache tokens", "replica:llm_kv_cache_capacity_tokens", 0),
+                        fact("Device memory share", "replica:llm_kv_cache_memory_fraction", 0),
+                    ),
+                ),
+                14,
+                7,
+            ),
+            Cell(
+                table(
+                    "Settings",
+                    "Settings as the engine's configuration file or the inventory has them, read by the recommender.",
+                    {"service": "Service", "instance": "Replica", "knob": "Setting"},
+                    (Column("Value", queries.replica_knobs(Scope())),),
+                ),
+                10,
+                7,
+            ),
+        ),
+    )

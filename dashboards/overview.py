@@ -1,0 +1,316 @@
+"""Overview: what is wrong now, what wants a decision, and whether each service keeps its promises."""
+
+from grafanalib import core
+
+from dashboards import queries
+from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, label_variable
+from dashboards.panels import AMBER, GREEN, NEUTRAL, RED, Column, Step, stat, table, time_series
+from dashboards.queries import Query, Scope, signal
+
+UID = "optiinfra-overview"
+_SCOPE = Scope()
+_OBJECTIVE = (Step(0.8, AMBER), Step(1, RED))
+# States in which a change is under way (recommender's WorkflowState); a test holds the names together.
+PENDING = ("pending_approval",)
+UNDER_WAY = ("approved", "canary", "rolling_out", "validating", "rolling_back")
+_INFERENCE_LINK = (
+    "Show this service",
+    "/d/optiinfra-inference?var-service=${__data.fields.service}&${__url_time_range}",
+)
+
+
+def build() -> core.Dashboard:
+    """Return the dashboard."""
+    return dashboard(
+        UID,
+        "OptiInfra / Overview",
+        "What limits each service now, what wants a decision, and whether objectives are kept.",
+        variables=(
+            datasource_variable(),
+            label_variable("service", "Service", "replica:llm_up"),
+            label_variable("node", "Node", "node:host_cpu_busy:ratio"),
+        ),
+        rows=(_wrong(), _decisions(), _objectives(), _load(), _nodes(), _itself()),
+        annotations=(changes_annotation(_SCOPE),),
+    )
+
+
+def changes_annotation(scope: Scope) -> dict[str, object]:
+    """Marks where a replica's configuration changed: a canary, a roll-out or a roll-back."""
+    return annotation(
+        "Configuration changes",
+        f"changes(optiinfra_replica_knob{{{scope.service}}}[1m]) > 0",
+        "{{knob}} changed",
+        "{{service}} {{instance}}",
+        "blue",
+    )
+
+
+def _tile(title: str, description: str, query: Query, colour: str) -> Cell:
+    """A count that should be zero, coloured from 1 on."""
+    return Cell(stat(title, description, query, steps=(Step(1, colour),)), 4, 4)
+
+
+def _graph(
+    title: str, description: str, *shown: Query, height: int = 8, width: int = 8, limit: float | None = None
+) -> Cell:
+    return Cell(time_series(title, description, *shown, limit=limit, dashed=".* objective"), width, height)
+
+
+def _wrong() -> Row:
+    return Row(
+        "What is wrong",
+        (
+            _tile(
+                "Alerts firing",
+                "Alerts firing now, the Watchdog left out. Unknown means that alerting itself does not run.",
+                queries.firing_count(),
+                AMBER,
+            ),
+            _tile(
+                "Critical alerts",
+                "Alerts of severity critical firing now.",
+                queries.firing_count(', severity="critical"'),
+                RED,
+            ),
+            _tile(
+                "Replicas down",
+                "Replicas that Prometheus knows and that do not answer.",
+                queries.replicas_down(_SCOPE),
+                RED,
+            ),
+            _tile(
+                "Waiting for approval",
+                "Plans that a person has to approve or reject: optiinfra workflows list.",
+                queries.workflows(PENDING),
+                AMBER,
+            ),
+            _tile(
+                "Changes under way",
+                "Workflows that are changing an engine or measuring a change now.",
+                queries.workflows(UNDER_WAY),
+                NEUTRAL,
+            ),
+            _tile(
+                "Recommender parts down",
+                "Store, Prometheus connection and worker of the recommender that do not work.",
+                queries.components_down(),
+                RED,
+            ),
+            Cell(_alert_table(), 14, 9),
+            Cell(
+                time_series(
+                    "Bottlenecks",
+                    "How many replicas, services, nodes or GPUs show the condition of each bottleneck at each instant, "
+                    "before any alert's waiting time.",
+                    *queries.bottlenecks(_SCOPE),
+                    stepped=True,
+                    filled=True,
+                ),
+                10,
+                9,
+            ),
+        ),
+    )
+
+
+def _alert_table() -> core.Table:
+    keys = {
+        "alertname": "Alert",
+        "severity": "Severity",
+        "kind": "Kind",
+        "bottleneck": "Bottleneck",
+        "service": "Service",
+        "instance": "Replica",
+        "node": "Node",
+    }
+    return table(
+        "Firing alerts",
+        "One row per firing alert. Causes mute the symptoms of their service in Alertmanager, not here. "
+        "For how long: since the condition first held.",
+        keys,
+        (Column("For", queries.firing_alerts(), decimals=0),),
+        links={"service": _INFERENCE_LINK},
+    )
+
+
+def _decisions() -> Row:
+    return Row(
+        "Changes",
+        (
+            Cell(
+                time_series(
+                    "Workflows by state",
+                    "Every workflow of the recommender's store by where it stands.",
+                    queries.workflows(),
+                    stepped=True,
+                    filled=True,
+                ),
+                12,
+            ),
+            Cell(
+                table(
+                    "Configuration of the replicas",
+                    "Settings as the engine's configuration file or the inventory has them. Replicas of one service "
+                    "differ while a change is on its canary.",
+                    {"service": "Service", "instance": "Replica", "knob": "Setting"},
+                    (Column("Value", queries.replica_knobs(_SCOPE)),),
+                ),
+                12,
+            ),
+        ),
+    )
+
+
+def _objectives() -> Row:
+    return Row(
+        "Objectives",
+        (
+            Cell(_service_table(), 24, 6),
+            _graph(
+                "Time to first token p95",
+                "Slowest 5 % of requests wait longer than this for their first token; dashed: the objective.",
+                signal("service:llm_ttft_seconds:p95_1m", _SCOPE),
+                queries.objective("ttft_p95_seconds", _SCOPE),
+                width=12,
+            ),
+            _graph(
+                "Inter-token latency p95",
+                "Slowest 5 % of the gaps between two tokens; dashed: the objective.",
+                signal("service:llm_itl_seconds:p95_1m", _SCOPE),
+                queries.objective("itl_p95_seconds", _SCOPE),
+                width=12,
+            ),
+        ),
+    )
+
+
+def _service_table() -> core.Table:
+    def plain(heading: str, name: str, decimals: int | None = None) -> Column:
+        return Column(heading, queries.by_service(name, _SCOPE), decimals=decimals)
+
+    def share(heading: str, name: str, objective: str) -> Column:
+        return Column(heading, queries.share_of_objective(name, objective, _SCOPE), _OBJECTIVE, 0)
+
+    return table(
+        "Services",
+        "Latency over 5 minutes against what each service promises; 100 % is the limit. Empty means unknown.",
+        {"service": "Service", "model": "Model"},
+        (
+            plain("Replicas up", "service:llm_replicas_up:count", 0),
+            plain("TTFT p95", "service:llm_ttft_seconds:p95_5m"),
+            share("of objective", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+            plain("ITL p95", "service:llm_itl_seconds:p95_5m"),
+            share("of ITL objective", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+            share("Errors of budget", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
+            plain("Output tokens", "service:llm_generation_tokens:rate5m"),
+            plain("Requests", "service:llm_requests:rate5m"),
+            plain("Waiting", "service:llm_requests_waiting:sum", 0),
+            plain("KV cache", "service:llm_kv_cache_usage:avg", 0),
+        ),
+        links={"service": _INFERENCE_LINK},
+    )
+
+
+def _load() -> Row:
+    return Row(
+        "Saturation and throughput",
+        (
+            _graph(
+                "Requests waiting",
+                "Requests queued in the engines, all replicas of a service.",
+                signal("service:llm_requests_waiting:sum", _SCOPE),
+            ),
+            _graph(
+                "KV cache usage",
+                "Mean over the replicas of a service; near 100 % the cache limits the batch.",
+                signal("service:llm_kv_cache_usage:avg", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "Output tokens",
+                "Tokens generated per second, all replicas of a service.",
+                signal("service:llm_generation_tokens:rate1m", _SCOPE),
+            ),
+        ),
+    )
+
+
+def _nodes() -> Row:
+    return Row(
+        "Nodes",
+        (
+            _graph(
+                "CPU busy",
+                "CPU time that is neither idle nor waiting for I/O.",
+                signal("node:host_cpu_busy:ratio", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "CPU pressure",
+                "Share of time in which some task waited for a CPU: what starves an engine's scheduler.",
+                signal("node:host_cpu_pressure:ratio_rate2m", _SCOPE),
+                limit=1,
+            ),
+            _graph(
+                "Memory used",
+                "Host memory that new work cannot get without swapping.",
+                queries.memory_used(_SCOPE),
+                limit=1,
+            ),
+        ),
+    )
+
+
+def _itself() -> Row:
+    return Row(
+        "OptiInfra itself",
+        (
+            Cell(
+                stat(
+                    "Recommender",
+                    "Whether the recommender's parts work.",
+                    queries.components(),
+                    base=RED,
+                    steps=(Step(1, GREEN),),
+                    texts={0: "down", 1: "up"},
+                ),
+                12,
+                5,
+            ),
+            Cell(
+                stat(
+                    "Targets down",
+                    "Scrape targets that do not answer, by job.",
+                    queries.targets_down(),
+                    steps=(Step(1, RED),),
+                ),
+                12,
+                5,
+            ),
+            _graph(
+                "Alert intake",
+                "Notifications per minute from Alertmanager, by what became of them.",
+                queries.notifications_per_minute(),
+                width=6,
+            ),
+            _graph(
+                "Intake backlog",
+                "Alerts that were accepted and not yet looked at.",
+                queries.intake_backlog(),
+                width=6,
+            ),
+            _graph(
+                "Oldest alert not looked at",
+                "It grows while the recommender's worker stands still.",
+                queries.oldest_pending(),
+                width=6,
+            ),
+            _graph(
+                "Scrape duration",
+                "How long Prometheus waits for each job's slowest target.",
+                queries.scrape_duration(),
+                width=6,
+            ),
+        ),
+    )

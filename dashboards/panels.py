@@ -1,0 +1,229 @@
+"""Panel helpers: grafanalib as a serialiser, with every default that bites fixed in one place.
+
+All panel types here exist in Grafana 7.4 and later. Fixed: `refId` in order, `intervalFactor` 1, `maxDataPoints` left
+to Grafana, the datasource variable, the unit of the queries, a description always.
+"""
+
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grafanalib import core
+
+from dashboards.queries import Query
+
+DATASOURCE = "${datasource}"
+
+GREEN, AMBER, RED, NEUTRAL = "green", "orange", "red", "blue"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From `value` on a panel shows `colour`."""
+
+    value: float
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: a query's value, its heading, unit and colours."""
+
+    heading: str
+    query: Query
+    steps: tuple[Step, ...] = ()
+    decimals: int | None = None
+
+
+class MixedUnitsError(ValueError):
+    """One axis cannot show two units."""
+
+
+def _targets(queries: Sequence[Query], *, instant: bool = False, table: bool = False) -> list[core.Target]:
+    return [
+        core.Target(
+            expr=query.expr,
+            legendFormat=query.legend,
+            refId=ref_id,
+            intervalFactor=1,
+            instant=instant,
+            format="table" if table else "time_series",
+            datasource=DATASOURCE,
+        )
+        for ref_id, query in zip(string.ascii_uppercase, queries, strict=False)
+    ]
+
+
+def _unit(title: str, queries: Sequence[Query]) -> str:
+    units = {query.unit for query in queries}
+    if len(units) != 1:
+        message = f"panel {title!r} mixes the units {sorted(units)}: split it or convert in the query"
+        raise MixedUnitsError(message)
+    return units.pop()
+
+
+def _steps(steps: Sequence[Step], base: str = GREEN) -> list[Mapping[str, Any]]:
+    # Grafana wants the first step open below: value null.
+    return [{"color": base, "value": None}, *({"color": step.colour, "value": step.value} for step in steps)]
+
+
+def time_series(
+    title: str,
+    description: str,
+    *queries: Query,
+    limit: float | None = None,
+    stepped: bool = False,
+    filled: bool = False,
+    dashed: str | None = None,
+) -> core.TimeSeries:
+    """Lines over time with a table legend of last, mean and max.
+
+    `limit` fixes the top of the axis (a ratio's 1). `stepped` is for values that jump, such as a setting; `filled`
+    for counts. `dashed` is a regular expression of series names drawn as dashed grey lines, such as objectives.
+    """
+    overrides = [_dashed(dashed)] if dashed else []
+    return core.TimeSeries(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries),
+        maxDataPoints=None,
+        editable=False,
+        unit=_unit(title, queries),
+        legendDisplayMode="table",
+        legendPlacement="bottom",
+        legendCalcs=["lastNotNull", "mean", "max"],
+        tooltipMode="multi",
+        tooltipSort="desc",
+        lineWidth=2,
+        fillOpacity=25 if filled else 5,
+        lineInterpolation="stepAfter" if stepped else "linear",
+        showPoints="never",
+        stacking={"mode": "none", "group": "A"},
+        valueMin=0,
+        valueMax=None,
+        axisSoftMax=limit,
+        thresholds=_steps(()),
+        overrides=overrides,
+        extraJson={"options": {"legend": {"showLegend": True}}},
+    )
+
+
+def _dashed(pattern: str) -> Mapping[str, Any]:
+    properties = {
+        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+        "color": {"mode": "fixed", "fixedColor": "text"},
+        "custom.fillOpacity": 0,
+        "custom.lineWidth": 1,
+    }
+    return _override({"id": "byRegexp", "options": pattern}, properties)
+
+
+def _override(matcher: Mapping[str, Any], properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"matcher": matcher, "properties": [{"id": name, "value": value} for name, value in properties.items()]}
+
+
+def stat(
+    title: str,
+    description: str,
+    *queries: Query,
+    steps: Sequence[Step] = (),
+    base: str = GREEN,
+    decimals: int | None = None,
+    sparkline: bool = False,
+    texts: Mapping[int, str] | None = None,
+) -> core.Stat:
+    """One tile per series: the last value, coloured by `steps`, whole numbers as `texts` where given."""
+    # The mapping format of Grafana 7; later versions convert it when they load schema 27.
+    mappings = [
+        {"id": number, "type": 1, "value": str(value), "text": text}
+        for number, (value, text) in enumerate((texts or {}).items(), start=1)
+    ]
+    return core.Stat(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries),
+        maxDataPoints=None,
+        editable=False,
+        format=_unit(title, queries),
+        decimals=decimals,
+        mappings=mappings,
+        noValue="unknown",
+        reduceCalc="lastNotNull" if sparkline else "last",
+        colorMode="value",
+        graphMode="area" if sparkline else "none",
+        textMode="value_and_name" if "{{" in queries[0].legend else "value",
+        alignment="auto",
+        color={"mode": "thresholds"},
+        thresholds=_steps(steps, base),
+    )
+
+
+def table(
+    title: str,
+    description: str,
+    keys: Mapping[str, str],
+    columns: Sequence[Column],
+    *,
+    links: Mapping[str, tuple[str, str]] | None = None,
+    hidden: Sequence[str] = (),
+) -> core.Table:
+    """The values of `columns` now, one row per combination of the labels in `keys` (label -> heading).
+
+    `links` maps a label to (title, URL) of a link on its cells. `hidden` are labels that only tell rows apart.
+    """
+    queries = [column.query for column in columns]
+    values = _value_names(len(columns))
+    names = [*keys, *values]
+    overrides = [_column_override(column) for column in columns]
+    overrides += [
+        _override(
+            {"id": "byName", "options": keys[label]}, {"links": [{"title": text, "url": url, "targetBlank": False}]}
+        )
+        for label, (text, url) in (links or {}).items()
+    ]
+    return core.Table(
+        title=title,
+        description=description,
+        dataSource=DATASOURCE,
+        targets=_targets(queries, instant=True, table=True),
+        maxDataPoints=None,
+        editable=False,
+        span=None,
+        overrides=overrides,
+        thresholds=_steps((), NEUTRAL),
+        transformations=[
+            {"id": "merge", "options": {}},
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": {"Time": True, **dict.fromkeys(hidden, True)},
+                    "indexByName": {name: position for position, name in enumerate(names)},
+                    "renameByName": {
+                        **keys,
+                        **{value: column.heading for value, column in zip(values, columns, strict=True)},
+                    },
+                },
+            },
+        ],
+        extraJson={"fieldConfig": {"defaults": {"unit": "short", "noValue": "unknown"}}},
+    )
+
+
+def _value_names(count: int) -> list[str]:
+    """What Grafana calls the value columns of `count` table queries after `merge`."""
+    return ["Value"] if count == 1 else [f"Value #{letter}" for letter in string.ascii_uppercase[:count]]
+
+
+def _column_override(column: Column) -> Mapping[str, Any]:
+    properties: dict[str, Any] = {"unit": column.query.unit}
+    if column.decimals is not None:
+        properties["decimals"] = column.decimals
+    if column.steps:
+        properties["thresholds"] = {"mode": "absolute", "steps": _steps(column.steps)}
+        # Grafana 7 and 8 read displayMode, later ones cellOptions; each ignores the other.
+        properties["custom.displayMode"] = "color-text"
+        properties["custom.cellOptions"] = {"type": "color-text"}
+    return _override({"id": "byName", "options": column.heading}, properties)
