@@ -13,10 +13,12 @@ from datetime import datetime
 
 from recommender.contracts import PromQL, Sample
 from recommender.model import Confirmation, Evidence, Reading
-from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_GAUGES, THRESHOLDS, Bottleneck, Level
+from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, THRESHOLDS, Bottleneck, Level
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
 _SOURCE_UNITS = {"tokens": "tokens", "ratio": "ratio", "fraction": "ratio", "requests": "requests"}
+_LOW_IS_WORSE = frozenset({"gpu:gpu_memory_free_bytes"})
+_RATE = re.compile(r":rate\d+[smhd]$")
 # Histogram buckets are many and nothing here needs them; everything else of a service is one query's worth.
 _SERVICE_QUERY = '{{__name__=~"(replica|service):.+",__name__!~".+_(bucket|sum|count):rate.+",service={service}}}'
 _NODE_QUERY = '{{__name__=~"(node|gpu):.+",node=~{nodes}}}'
@@ -68,8 +70,10 @@ def _name(sample: Sample) -> str:
 
 
 def _known(name: str) -> bool:
-    """Whether a series is a signal that something here may read; a counter's rate is not, its ratios are."""
-    return (name in SIGNALS or name in SOURCE_GAUGES) and not name.endswith(_EVIDENCE_SUFFIX)
+    """Whether a series is a catalogued signal; a site's own rules may share our prefixes."""
+    if name.endswith(_EVIDENCE_SUFFIX):
+        return False
+    return name in SIGNALS or name in SOURCE_GAUGES or _RATE.sub("", name) in SOURCE_COUNTERS
 
 
 def _finite(value: float) -> float | None:
@@ -110,7 +114,7 @@ def _service_readings(service: str, samples: list[Sample]) -> dict[str, Reading]
 def _replica_readings(
     service: str, samples: list[Sample], node_samples: list[Sample], nodes: Mapping[str, tuple[str, ...]]
 ) -> dict[str, dict[str, Reading]]:
-    """Readings by instance; a replica also carries those of its node, and of its GPU where it can only be one."""
+    """Readings by instance; a replica also carries those of its node, and the worst of its node's GPUs."""
     found: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
         instance = sample.labels.get("instance")
@@ -131,8 +135,6 @@ def _replica_readings(
     }
     for node, instances in nodes.items():
         for name, query, value in _node_values(node, node_samples):
-            if name.startswith("gpu:") and len(instances) > 1:
-                continue  # which replica has which GPU is not known
             for instance in instances:
                 readings.setdefault(instance, {})[name] = Reading(
                     name=name, query=query, value=value, unit=unit_of(name), instance=instance
@@ -141,16 +143,20 @@ def _replica_readings(
 
 
 def _node_values(node: str, samples: Iterable[Sample]) -> list[tuple[str, str, float | None]]:
-    """(signal, query, value) of a node, and of its GPU when it has exactly one."""
-    found: dict[str, list[Sample]] = defaultdict(list)
+    """(signal, query, value) of a node and of its GPUs: the worst one, since which replica has which is not known."""
+    found: dict[str, list[float]] = defaultdict(list)
     for sample in samples:
-        if sample.labels.get("node") == node and _known(_name(sample)):
-            found[_name(sample)].append(sample)
-    return [
-        (name, signal_query(name, node=node), _finite(series[0].value))
-        for name, series in sorted(found.items())
-        if len(series) == 1
-    ]
+        if sample.labels.get("node") == node and _known(_name(sample)) and math.isfinite(sample.value):
+            found[_name(sample)].append(sample.value)
+    values: list[tuple[str, str, float | None]] = []
+    for name, series in sorted(found.items()):
+        query = signal_query(name, node=node)
+        if name.startswith("gpu:"):
+            operation = "min" if name in _LOW_IS_WORSE else "max"
+            values.append((name, f"{operation}({query})", min(series) if operation == "min" else max(series)))
+        else:
+            values.append((name, query, series[0] if len(series) == 1 else None))
+    return values
 
 
 def _named(samples: Iterable[Sample], prefix: str, names: Iterable[str]) -> dict[str, float | None]:
@@ -172,11 +178,18 @@ def _confirmations(
         Confirmation(
             bottleneck=bottleneck,
             instances=_places(level, held, nodes),
-            value=max((v for v in (_finite(sample.value) for sample in held) if v is not None), default=None),
+            value=_worst(held),
             query=_confirming_query(level, bottleneck, service, held),
         )
         for (level, bottleneck), held in sorted(found.items())
     )
+
+
+def _worst(held: list[Sample]) -> float | None:
+    """The highest value; None when the series measure different things (a latency condition per objective)."""
+    values = {sample.value for sample in held if math.isfinite(sample.value)}
+    kinds = {sample.labels.get("objective", "") for sample in held}
+    return max(values) if values and len(kinds) == 1 else None
 
 
 def _places(level: Level, held: Iterable[Sample], nodes: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -1,0 +1,131 @@
+"""Three-valued comparisons of a signal with a figure.
+
+A check agrees, disagrees or is unknown. A signal that is absent makes it unknown, and so does a threshold that
+Prometheus does not have: the shipped default is not put in its place, because then a diagnosis could contradict the
+rules that a site runs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from recommender.evidence import signal_query, unit_of
+from recommender.figures import figure
+from recommender.model import Check, Evidence, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Discriminator:
+    """A check and whether it defines the class: a defining check that disagrees shows a look-alike."""
+
+    check: Check
+    defining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The evidence as seen from one replica, or from the service alone when `instance` is None."""
+
+    evidence: Evidence
+    instance: str | None = None
+
+    def reading(self, signal: str) -> Reading:
+        """The reading of a signal, by its level; with value None when it is absent."""
+        service = self.evidence.service
+        if signal.startswith("service:") or self.instance is None:
+            found = self.evidence.service_readings.get(signal)
+            query = signal_query(signal, service=service)
+            return found or Reading(name=signal, query=query, value=None, unit=unit_of(signal))
+        found = self.evidence.replica_readings.get(self.instance, {}).get(signal)
+        query = signal_query(signal, service=service, instance=self.instance)
+        return found or Reading(name=signal, query=query, value=None, unit=unit_of(signal), instance=self.instance)
+
+    def at_least(self, label: str, signal: str, threshold: str) -> Check:
+        """The signal reaches the threshold of this name."""
+        return self._against(
+            label, signal, f"threshold:{threshold}", self.evidence.thresholds.get(threshold), high=True
+        )
+
+    def below(self, label: str, signal: str, threshold: str) -> Check:
+        """The signal is below the threshold of this name."""
+        return self._against(
+            label, signal, f"threshold:{threshold}", self.evidence.thresholds.get(threshold), high=False
+        )
+
+    def over_objective(self, label: str, signal: str, objective: str) -> Check:
+        """The signal is over the service's objective of this name."""
+        limit = self.evidence.objectives.get(objective)
+        reading = self.reading(signal)
+        agrees = None if reading.value is None or limit is None else reading.value > limit
+        text = _sentence(label, reading, limit, ("over its objective", "within its objective"), holds=agrees)
+        return _check(text, reading, f"service:objective:{objective}", limit, agrees=agrees)
+
+    def within_objective(self, label: str, signal: str, objective: str) -> Check:
+        """The signal is at or below the service's objective of this name."""
+        over = self.over_objective(label, signal, objective)
+        return over.model_copy(update={"agrees": None if over.agrees is None else not over.agrees})
+
+    def positive(self, label: str, signal: str) -> Check:
+        """The signal is above zero."""
+        reading = self.reading(signal)
+        agrees = None if reading.value is None else reading.value > 0
+        return _check(
+            _sentence(label, reading, 0.0, ("above", "not above"), holds=agrees), reading, None, 0.0, agrees=agrees
+        )
+
+    def zero(self, label: str, signal: str) -> Check:
+        """The signal is a confirmed zero."""
+        reading = self.reading(signal)
+        agrees = None if reading.value is None else reading.value == 0
+        text = f"{label} is unknown" if agrees is None else f"{label} {figure(reading.value, reading.unit)}"
+        return _check(text, reading, None, 0.0, agrees=agrees)
+
+    def _against(self, label: str, signal: str, series: str, limit: float | None, *, high: bool) -> Check:
+        reading = self.reading(signal)
+        unknown = reading.value is None or limit is None
+        reached = None if reading.value is None or limit is None else reading.value >= limit
+        agrees = None if unknown else reached if high else not reached
+        text = _sentence(label, reading, limit, ("at or above", "below"), holds=reached)
+        return _check(text, reading, series, limit, agrees=agrees)
+
+
+def any_of(*checks: Check) -> Check:
+    """At least one check agrees; unknown when none does and one is unknown."""
+    agrees = kleene_or(check.agrees for check in checks)
+    shown = [check for check in checks if check.agrees] if agrees else list(checks)
+    return _joined(shown, checks, agrees=agrees, word=" or " if not agrees else " and ")
+
+
+def all_of(*checks: Check) -> Check:
+    """All checks agree; unknown when none disagrees and one is unknown."""
+    inverse = kleene_or(None if check.agrees is None else not check.agrees for check in checks)
+    return _joined(list(checks), checks, agrees=None if inverse is None else not inverse, word=" and ")
+
+
+def kleene_or(values: Iterable[bool | None]) -> bool | None:
+    """Three-valued or."""
+    seen = list(values)
+    return True if True in seen else None if None in seen else False
+
+
+def _joined(shown: list[Check], checks: tuple[Check, ...], *, agrees: bool | None, word: str) -> Check:
+    one = shown[0]
+    return Check(
+        text=word.join(dict.fromkeys(check.text for check in shown)),
+        agrees=agrees,
+        readings=tuple(reading for check in checks for reading in check.readings),
+        threshold=one.threshold if len(shown) == 1 else None,
+        threshold_value=one.threshold_value if len(shown) == 1 else None,
+    )
+
+
+def _check(text: str, reading: Reading, threshold: str | None, limit: float | None, *, agrees: bool | None) -> Check:
+    return Check(text=text, agrees=agrees, readings=(reading,), threshold=threshold, threshold_value=limit)
+
+
+def _sentence(label: str, reading: Reading, limit: float | None, words: tuple[str, str], *, holds: bool | None) -> str:
+    if reading.value is None:
+        return f"{label} is unknown"
+    shown = f"{label} {figure(reading.value, reading.unit)}"
+    if limit is None:
+        return f"{shown}, its limit is unknown"
+    return f"{shown}, {words[0] if holds else words[1]} {figure(limit, reading.unit)}"

@@ -1,0 +1,57 @@
+"""Symptoms and their causes: the decision tree of B07 (tuning §1), in words and as what could explain them."""
+
+from recommender.diagnosis.checks import Scope
+from recommender.figures import figure
+from recommender.model import Evidence
+from rules.catalog import Bottleneck
+
+TITLES: dict[Bottleneck, str] = {
+    Bottleneck.TARGET_DOWN: "an engine does not answer",
+    Bottleneck.ENGINE_FROZEN: "an engine holds requests and gives no tokens",
+    Bottleneck.HOST_MEMORY_PRESSURE: "host memory is short",
+    Bottleneck.HOST_CPU_SATURATION: "host CPUs hold the engine back",
+    Bottleneck.GPU_MEMORY_PRESSURE: "device memory is nearly full and grows",
+    Bottleneck.KV_CACHE_PRESSURE: "the KV cache limits the batch",
+    Bottleneck.ADMISSION_LIMITED: "the batch limit keeps requests waiting",
+    Bottleneck.QUEUE_BUILDUP: "requests queue up",
+    Bottleneck.HIGH_LATENCY: "latency is over its objective",
+    Bottleneck.LOW_THROUGHPUT: "tokens come slower than this engine has shown it can",
+    Bottleneck.CACHE_INEFFICIENCY: "long prompts are computed again",
+}
+
+# Causes that make requests queue: the ones to look for when a queue or a queue-bound TTFT has none confirmed.
+QUEUE_CAUSES = (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED)
+
+
+def explain(evidence: Evidence) -> str:
+    """Where the time goes, in a sentence or two; empty when nothing is over its objective and nothing waits."""
+    scope = Scope(evidence)
+    return " ".join(text for text in (_queue(scope), _first_token(scope), _between_tokens(scope)) if text)
+
+
+def _queue(scope: Scope) -> str:
+    waiting = scope.reading("service:llm_requests_waiting:sum")
+    if waiting.value is None or waiting.value <= 0:
+        return ""
+    running = scope.reading("service:llm_requests_running:sum")
+    return f"{figure(waiting.value)} requests wait while {figure(running.value)} run."
+
+
+def _first_token(scope: Scope) -> str:
+    over = scope.over_objective("TTFT p95", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds")
+    if not over.agrees:
+        return ""
+    queue = scope.at_least("", "service:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio")
+    share = figure(queue.readings[0].value, "ratio")
+    if queue.agrees is None:
+        return f"{over.text}; how much of it is queueing is unknown."
+    if queue.agrees:
+        return f"{over.text}; {share} of it is queueing, so slots or KV memory make requests wait."
+    return f"{over.text}; only {share} of it is queueing, so prefill of long prompts or the host's CPUs take the rest."
+
+
+def _between_tokens(scope: Scope) -> str:
+    over = scope.over_objective("ITL p95", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds")
+    if not over.agrees:
+        return ""
+    return f"{over.text}: decode steps are slow, which more slots would make worse."

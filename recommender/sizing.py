@@ -1,0 +1,242 @@
+"""Sizing formulas: from what is observed to the one new value. Pure functions.
+
+Every function gives a `Sized` value with the formula and inputs that a person can check, or `NotApplicable` with the
+reason. An input that is unknown (None) never becomes a number here. Formulas: tuning §2.1 (concurrency from memory),
+§2.3 (linear ITL model), §2.5 (Little), P02, P04; a step is at most x2, or +0.03 of device memory (tuning §3).
+"""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+MAX_STEP_RATIO = 2.0  # tuning §3, change-size cap
+MAX_MEMORY_STEP = 0.03  # of device memory; tuning §3
+MAX_MEMORY_FRACTION = 0.95  # P02 no. 4
+MEMORY_RESERVE_BYTES = 3 * 2**30  # P02 no. 4: what graph capture and the driver may still take
+_KV_FILL_WHEN_RAISING = 0.85  # P04 no. 1
+_KV_FILL_WHEN_LOWERING = 0.95  # P02 no. 5
+_ITL_HEADROOM = 1.2  # P04 no. 1: the model's mean against a p95 objective
+_SCALE_OUT_KV_TARGET = 0.70  # P02 no. 3
+_SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
+
+
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """Why a formula or a playbook gives no value here."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sized:
+    """A value, the formula that gave it, and its inputs by name in base units."""
+
+    value: float
+    formula: str
+    inputs: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearItl:
+    """Inter-token latency in seconds as a function of the batch: alpha + beta·B (tuning §2.3)."""
+
+    alpha_seconds: float
+    beta_seconds: float
+
+    def batch_for(self, itl_seconds: float) -> float:
+        """The batch at which the mean ITL reaches `itl_seconds`; infinite for an engine that never slows down."""
+        return (itl_seconds - self.alpha_seconds) / self.beta_seconds if self.beta_seconds > 0 else math.inf
+
+    def tokens_per_second(self, batch: float) -> float:
+        """Tokens per second of one replica at this batch: B / (alpha + beta·B)."""
+        return batch / (self.alpha_seconds + self.beta_seconds * batch)
+
+
+def fit_linear_itl(points: Sequence[tuple[float, float]]) -> LinearItl | NotApplicable:
+    """Theil-Sen fit of (running requests, mean ITL in seconds): medians, so outliers do not steer it (tuning §2.3).
+
+    At least 200 points over a fourfold range of running requests; a fit with a negative coefficient is refused.
+    """
+    batches = [batch for batch, _ in points]
+    if len(points) < 200 or min(batches) <= 0 or max(batches) < 4 * min(batches):  # noqa: PLR2004 - tuning §2.3
+        return NotApplicable("fewer than 200 points over a fourfold range of running requests")
+    thinned = points[:: max(1, len(points) // 400)]  # pairs grow with the square
+    slopes = [
+        (later[1] - earlier[1]) / (later[0] - earlier[0])
+        for index, earlier in enumerate(thinned)
+        for later in thinned[index + 1 :]
+        if later[0] != earlier[0]
+    ]
+    if not slopes:
+        return NotApplicable("the running requests hardly varied")
+    beta = statistics.median(slopes)
+    alpha = statistics.median([itl - beta * batch for batch, itl in thinned])
+    if alpha <= 0 or beta < 0:
+        return NotApplicable(f"the fit alpha={alpha:.3g} s, beta={beta:.3g} s is not physical")
+    return LinearItl(alpha, beta)
+
+
+def tokens_per_request(kv_usage: float | None, kv_capacity_tokens: float | None, running: float | None) -> float | None:
+    """KV tokens that one running request holds, on average: tau = usage·capacity / running (tuning §2.1)."""
+    if kv_usage is None or kv_capacity_tokens is None or running is None or running <= 0:
+        return None
+    tau = kv_usage * kv_capacity_tokens / running
+    return tau if tau > 0 else None
+
+
+def raise_max_running(
+    old: int,
+    *,
+    kv_capacity_tokens: float | None,
+    tokens_held_per_request: float | None,
+    legal: Callable[[float], int],
+    itl: LinearItl | None = None,
+    itl_objective_seconds: float | None = None,
+    max_batched_tokens: int | None = None,
+) -> Sized | NotApplicable:
+    """A higher batch limit (P04 no. 1): min(0.85·capacity/tau, (ITL objective/1.2 - alpha)/beta, 2·old), legal.
+
+    `legal` gives the highest legal value at or below its argument. Without a fitted ITL model its bound is unknown: it
+    permits nothing, and the step cap limits the risk. vLLM wants max_batched_tokens >= the batch limit.
+    """
+    if kv_capacity_tokens is None or tokens_held_per_request is None or tokens_held_per_request <= 0:
+        return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: it might not fit")
+    memory = math.floor(_KV_FILL_WHEN_RAISING * kv_capacity_tokens / tokens_held_per_request)
+    bounds = {"2·old": MAX_STEP_RATIO * old, "0.85·kv_capacity_tokens/tokens_per_request": float(memory)}
+    inputs = {
+        "old": float(old),
+        "kv_capacity_tokens": kv_capacity_tokens,
+        "tokens_per_request": tokens_held_per_request,
+    }
+    note = "; the ITL bound is unknown (no fitted model), so the step cap stands in for it"
+    if itl is not None and itl_objective_seconds is not None:
+        bounds["(itl_objective/1.2 - alpha)/beta"] = itl.batch_for(itl_objective_seconds / _ITL_HEADROOM)
+        inputs |= {
+            "itl_objective_seconds": itl_objective_seconds,
+            "alpha_seconds": itl.alpha_seconds,
+            "beta_seconds": itl.beta_seconds,
+        }
+        note = ""
+    if max_batched_tokens is not None:
+        bounds["max_batched_tokens"] = float(max_batched_tokens)
+        inputs["max_batched_tokens"] = float(max_batched_tokens)
+    binding = min(bounds, key=lambda name: bounds[name])
+    new = legal(max(0.0, bounds[binding]))
+    if new <= old:
+        return NotApplicable(f"{binding} = {bounds[binding]:.4g} leaves no legal value above {old}")
+    terms = ", ".join(f"{name} = {bound:.4g}" for name, bound in bounds.items())
+    return Sized(new, f"min({terms}), down to a legal value = {new}{note}", inputs)
+
+
+def lower_max_running(
+    old: int,
+    *,
+    kv_capacity_tokens: float | None,
+    tokens_held_per_request: float | None,
+    running: float | None,
+    legal: Callable[[float], int],
+) -> Sized | NotApplicable:
+    """A lower batch limit that KV can hold (P02 no. 5): floor(0.95·capacity/tau), legal.
+
+    The step is at most /2 of what actually runs: a limit far above the real batch limits nothing, and halving only
+    that number would change nothing.
+    """
+    if kv_capacity_tokens is None or tokens_held_per_request is None or tokens_held_per_request <= 0:
+        return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: what fits cannot be said")
+    if running is None:
+        return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
+    fits = math.floor(_KV_FILL_WHEN_LOWERING * kv_capacity_tokens / tokens_held_per_request)
+    least = math.ceil(min(float(old), running) / MAX_STEP_RATIO)
+    new = legal(max(1, fits, least))
+    if new >= old:
+        return NotApplicable(f"0.95·kv_capacity_tokens/tokens_per_request = {fits} is not below {old}")
+    return Sized(
+        new,
+        f"max(0.95·kv_capacity_tokens/tokens_per_request = {fits}, half of what runs = {least}), "
+        f"down to a legal value = {new}",
+        {
+            "old": float(old),
+            "kv_capacity_tokens": kv_capacity_tokens,
+            "tokens_per_request": tokens_held_per_request,
+            "running": running,
+        },
+    )
+
+
+def raise_memory_fraction(old: float, *, free_bytes: float | None, used_ratio: float | None) -> Sized | NotApplicable:
+    """A larger share of device memory for the engine (P02 no. 4): min(0.95, f + (free - 3 GiB)/M, f + 0.03).
+
+    M, the device's memory, is free/(1 - used ratio).
+    """
+    if free_bytes is None or used_ratio is None or not 0 <= used_ratio < 1:
+        return NotApplicable("free device memory is unknown: raising the share could end the engine at start")
+    total = free_bytes / (1 - used_ratio)
+    if total <= 0:
+        return NotApplicable("device memory is unknown: raising the share could end the engine at start")
+    room = old + (free_bytes - MEMORY_RESERVE_BYTES) / total
+    exact = min(MAX_MEMORY_FRACTION, room, old + MAX_MEMORY_STEP)
+    new = math.floor(exact * 1000 + 1e-6) / 1000
+    if new - old < 0.005:  # noqa: PLR2004 - less would not be worth a restart
+        return NotApplicable(
+            f"{free_bytes / 2**30:.1f} GiB of device memory are free: above the 3 GiB reserve and the limit of 0.95 "
+            f"there is no room to raise {old:g}"
+        )
+    return Sized(
+        new,
+        f"min(0.95, f + (free - 3 GiB)/M = {room:.3f}, f + 0.03 = {old + MAX_MEMORY_STEP:.3f}) = {new:g}",
+        {"old": old, "free_bytes": free_bytes, "device_bytes": total},
+    )
+
+
+def replicas_for_kv(replicas: float | None, kv_usage: float | None) -> Sized | NotApplicable:
+    """Replicas that bring mean KV usage to 0.70 (P02 no. 3): ceil(N·usage/0.70)."""
+    if replicas is None or kv_usage is None:
+        return NotApplicable("the number of replicas or their KV usage is unknown")
+    new = math.ceil(replicas * kv_usage / _SCALE_OUT_KV_TARGET)
+    if new <= replicas:
+        return NotApplicable(f"{replicas:g} replicas already keep mean KV usage below 0.70")
+    return Sized(new, f"ceil({replicas:g}·{kv_usage:.3f}/0.70) = {new}", {"replicas": replicas, "kv_usage": kv_usage})
+
+
+def replicas_for_load(
+    running: float | None, waiting: float | None, slots_per_replica: float | None, replicas: float | None
+) -> Sized | NotApplicable:
+    """Replicas that hold the requests in the system at 75 % of their slots (P03 no. 2, Little's law L = lambda·W).
+
+    ceil((running + waiting) / (0.75·C)): requests in the system now, whatever the arrival rate is.
+    """
+    if running is None or waiting is None or slots_per_replica is None or replicas is None or slots_per_replica <= 0:
+        return NotApplicable("running, waiting, the batch limit or the number of replicas is unknown")
+    new = math.ceil((running + waiting) / (_SCALE_OUT_UTILIZATION * slots_per_replica))
+    if new <= replicas:
+        return NotApplicable(f"{replicas:g} replicas already have slots for the requests in the system")
+    return Sized(
+        new,
+        f"ceil(({running:g} + {waiting:g})/(0.75·{slots_per_replica:g})) = {new}",
+        {"running": running, "waiting": waiting, "slots_per_replica": slots_per_replica, "replicas": replicas},
+    )
+
+
+def concurrency_cap(kv_capacity_tokens: float | None, longest_request_tokens: float | None) -> Sized | NotApplicable:
+    """Requests that a gateway may send to one replica at a time (P02 no. 1): floor(0.9·capacity/longest request)."""
+    if kv_capacity_tokens is None or longest_request_tokens is None or longest_request_tokens <= 0:
+        return NotApplicable("KV capacity or the length of requests is unknown")
+    cap = max(1, math.floor(0.9 * kv_capacity_tokens / longest_request_tokens))
+    return Sized(
+        cap,
+        f"floor(0.9·{kv_capacity_tokens:g}/{longest_request_tokens:.4g}) = {cap}",
+        {"kv_capacity_tokens": kv_capacity_tokens, "request_tokens": longest_request_tokens},
+    )
+
+
+def captured_batch_size(value: float) -> int:
+    """The largest default CUDA-graph batch size of vLLM at or below `value`; 0 when there is none.
+
+    1, 2, 4, then multiples of 8 up to 256, then of 16 (vllm/config/compilation.py).
+    """
+    whole = math.floor(value)
+    if whole < 8:  # noqa: PLR2004 - the sizes themselves
+        return max((size for size in (1, 2, 4) if size <= whole), default=0)
+    step = 8 if whole < 256 else 16  # noqa: PLR2004 - the sizes themselves
+    return whole // step * step
