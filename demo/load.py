@@ -162,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("demo.load", description=__doc__, allow_abbrev=False)
     parser.add_argument("replicas", nargs="+", metavar="URL", help="base URLs of the replicas")
     parser.add_argument("--model", help="model name to ask for; default: let the server choose")
-    parser.add_argument("--rate", type=float, default=13.5, help="requests a second over all replicas")
+    parser.add_argument("--rate", type=float, default=11.8, help="requests a second over all replicas")
     parser.add_argument("--duration", type=float, default=float("inf"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--prompt-mean", type=float, default=150.0)

@@ -31,7 +31,7 @@ class ModelLimits:
     block_size: int
     prefix_caching: bool = True
     chunked_prefill: bool = True
-    step_alpha: float = 0.020
+    step_alpha: float = 0.026
     step_beta: float = 0.0004
     prefill_gamma: float = 0.00002
 

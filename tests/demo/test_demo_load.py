@@ -122,7 +122,7 @@ def test_the_demo_load_overruns_eight_slots_and_fits_sixteen() -> None:
     assert after.ttft_p95 < 1
     assert after.itl_p95 < 0.05
     assert after.highest_kv < 0.3
-    assert after.tokens_per_second > 1.2 * before.tokens_per_second
+    assert after.tokens_per_second > 1.35 * before.tokens_per_second
     assert (before.preemptions, after.preemptions, after.aborted) == (0, 0, 0)
     assert before.aborted > 0.1
 
@@ -210,5 +210,5 @@ def test_a_request_that_engines_refuse_is_counted_and_does_not_end_the_load() ->
 
 
 def test_the_model_limits_of_the_demo_are_the_default_ones() -> None:
-    assert parse(["--max-num-seqs", "8"]).limits.step_seconds(8, 0) == pytest.approx(0.0232)
-    assert ModelLimits(8, 2048, 100, 16).step_seconds(8, 0) == pytest.approx(0.0232)
+    assert parse(["--max-num-seqs", "8"]).limits.step_seconds(8, 0) == pytest.approx(0.0292)
+    assert ModelLimits(8, 2048, 100, 16).step_seconds(8, 0) == pytest.approx(0.0292)

@@ -41,8 +41,8 @@ def test_a_lone_request_takes_prefill_then_one_step_a_token() -> None:
 
     assert len(steps) == 10
     assert steps[0].computed_prompt_tokens == 100
-    assert alone.first_token_at == pytest.approx(0.020 + 0.0004 + 100 * 0.00002)
-    assert alone.finished_at == pytest.approx(alone.first_token_at + 9 * 0.0204)
+    assert alone.first_token_at == pytest.approx(0.026 + 0.0004 + 100 * 0.00002)
+    assert alone.finished_at == pytest.approx(alone.first_token_at + 9 * 0.0264)
     assert (alone.generated, alone.finish_reason) == (10, FinishReason.LENGTH)
 
 
@@ -51,7 +51,7 @@ def test_a_step_never_starts_before_a_request_in_it_arrived() -> None:
     late = Sequence("a", (1, 2, 3), 1, arrived_at=5.0)
     model.submit(late)
 
-    assert model.begin_step(4.9) == pytest.approx(5.0 + 0.0204 + 3 * 0.00002)
+    assert model.begin_step(4.9) == pytest.approx(5.0 + 0.0264 + 3 * 0.00002)
     assert late.scheduled_at == 5.0
 
 
@@ -80,7 +80,7 @@ def test_saturated_throughput_is_batch_over_step_time(seqs: int) -> None:
     steps = run(model, until=30)
     rate = sum(len(step.tokens) for step in steps) / steps[-1].ended_at
 
-    assert rate == pytest.approx(seqs / (0.020 + 0.0004 * seqs), rel=0.01)
+    assert rate == pytest.approx(seqs / (0.026 + 0.0004 * seqs), rel=0.01)
     assert max(len(step.tokens) for step in steps) == seqs
     assert model.waiting
 
