@@ -1,0 +1,138 @@
+"""Reads one arm (a set of replicas over one window) from Prometheus, as the verdict needs it.
+
+Everything comes from the one-minute signals of `rules.catalog`, so a window may start anywhere: a quantile over the
+window is that of the buckets' mean rates. A one-minute rate still holds what happened up to a minute earlier; that is
+why no window starts within 60 s of a restart (`decide.Limits.min_settle_seconds`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from recommender.contracts import PromQL
+from recommender.metrics import VerificationMetric
+from recommender.verdict import Arm
+
+_COVERAGE = 0.8  # share of a window's points, over all replicas of the arm, that must be there
+_TTFT, _ITL = "replica:llm_ttft_seconds", "replica:llm_itl_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From `start` to `end`."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end - self.start).total_seconds()
+
+
+def before(instant: datetime, seconds: float) -> Window:
+    """The window of that length that ends at `instant`."""
+    return Window(instant - timedelta(seconds=seconds), instant)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which arm to read. `total` adds the replicas up; otherwise figures are per replica: arms of any size compare."""
+
+    service: str
+    instances: Sequence[str]
+    window: Window
+    interval_seconds: float
+    label: str
+    total: bool = False
+
+
+def read_arm(promql: PromQL, question: Question, sampled: Iterable[str] = ()) -> Arm:
+    """The arm's figures; `sampled` metrics also one value an interval. Raises PrometheusError.
+
+    A replica whose signals are missing for more than a fifth of the window leaves the arm with a `problem`.
+    """
+    if not question.instances:
+        return Arm(question.label, None, {}, problem="there is no replica in it")
+    selector = _selector(question.service, question.instances)
+    span = f"[{round(question.window.seconds * 1000)}ms]"
+    merge = "sum" if question.total else "avg"
+    rate = _one(promql, f"sum(avg_over_time({_TTFT}_count:rate1m{selector}{span}))", question.window.end)
+    values: dict[str, float | None] = {
+        metric: _one(promql, query(lambda name: f"avg_over_time({name}{selector}{span})", merge), question.window.end)
+        for metric, query in _QUERIES.items()
+    }
+    samples = {
+        metric: _points(promql, _QUERIES[VerificationMetric(metric)](lambda name: f"{name}{selector}", merge), question)
+        for metric in sampled
+        if metric in _QUERIES
+    }
+    requests = None if rate is None else rate * question.window.seconds
+    return Arm(question.label, requests, values, samples, problem=_gaps(promql, question, selector))
+
+
+def objective(promql: PromQL, service: str, name: str, at: datetime) -> float | None:
+    """The service's objective as the rules resolve it, the strictest when models differ. Raises PrometheusError."""
+    found = promql.instant(f"service:objective:{name}{{service={_quoted(service)}}}", at)
+    return min((sample.value for sample in found), default=None)
+
+
+_Series = Callable[[str], str]  # signal name -> the expression that selects the arm's series
+
+
+def _quantile(stem: str) -> Callable[[_Series, str], str]:
+    return lambda of, _: f"histogram_quantile(0.95, sum by (le) ({of(f'{stem}_bucket:rate1m')}))"
+
+
+def _ratio(part: str, whole: str) -> Callable[[_Series, str], str]:
+    return lambda of, _: f"sum({of(f'{part}:rate1m')}) / sum({of(f'{whole}:rate1m')})"
+
+
+def _merged(name: str) -> Callable[[_Series, str], str]:
+    return lambda of, merge: f"{merge}({of(name)})"
+
+
+_QUERIES: dict[VerificationMetric, Callable[[_Series, str], str]] = {
+    VerificationMetric.TTFT_P95_SECONDS: _quantile(_TTFT),
+    VerificationMetric.ITL_P95_SECONDS: _quantile(_ITL),
+    VerificationMetric.ERROR_RATIO: _ratio("replica:llm_request_errors", "replica:llm_requests"),
+    VerificationMetric.GENERATION_TOKENS_RATE: _merged("replica:llm_generation_tokens:rate1m"),
+    VerificationMetric.PREEMPTIONS_PER_REQUEST: _ratio("replica:llm_preemptions", "replica:llm_requests"),
+    VerificationMetric.PREFIX_CACHE_HIT_RATIO: _ratio(
+        "replica:llm_prefix_cache_hit_tokens", "replica:llm_prefix_cache_query_tokens"
+    ),
+    VerificationMetric.REQUESTS_WAITING: _merged("replica:llm_requests_waiting"),
+}
+
+
+def _one(promql: PromQL, query: str, at: datetime) -> float | None:
+    """The single value of an aggregation; None when there is none, or (it cannot be) several."""
+    found = promql.instant(query, at)
+    return found[0].value if len(found) == 1 else None
+
+
+def _points(promql: PromQL, query: str, question: Question) -> tuple[float, ...]:
+    window = question.window
+    series = promql.range(query, window.start, window.end, question.interval_seconds)
+    return tuple(value for _, value in series[0].points) if len(series) == 1 else ()
+
+
+def _gaps(promql: PromQL, question: Question, selector: str) -> str:
+    present = _points(promql, f"count({_TTFT}_count:rate1m{selector})", question)
+    expected = (int(question.window.seconds / question.interval_seconds) + 1) * len(question.instances)
+    coverage = sum(present) / expected
+    if coverage >= _COVERAGE:
+        return ""
+    return f"its metrics are there for only {coverage:.0%} of the window"
+
+
+def _selector(service: str, instances: Sequence[str]) -> str:
+    pattern = "|".join(re.escape(instance) for instance in instances)
+    return f"{{service={_quoted(service)},instance=~{_quoted(pattern)}}}"
+
+
+def _quoted(value: str) -> str:
+    """A PromQL string literal."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
