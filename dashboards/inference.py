@@ -5,7 +5,7 @@ from grafanalib import core
 from dashboards import queries
 from dashboards.layout import Cell, Row, dashboard, datasource_variable, label_variable
 from dashboards.overview import changes_annotation
-from dashboards.panels import AMBER, GREEN, RED, Column, Step, stat, table, time_series
+from dashboards.panels import AMBER, GREEN, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
 
 UID = "optiinfra-inference"
@@ -35,14 +35,14 @@ def build() -> core.Dashboard:
 
 
 def _graph(title: str, description: str, *shown: Query, width: int = 8, limit: float | None = None) -> Cell:
-    return Cell(time_series(title, description, *shown, limit=limit, dashed=".*(objective|limit)$"), width)
+    return Cell(time_series(title, description, *shown, limit=limit, dashed=".*(objective|limit)$"), width, 9)
 
 
 def _state() -> Row:
     def share(title: str, name: str, objective: str) -> Cell:
         shown = queries.share_of_objective(name, objective, _SCOPE)
         description = f"{title}: 100 % is the limit of what the service promises. Over the last 5 minutes."
-        return Cell(stat(title, description, shown, steps=_OBJECTIVE, decimals=0, sparkline=True), 4, 5)
+        return Cell(stat(title, description, shown, steps=_OBJECTIVE, decimals=0, sparkline=True), 4, 4)
 
     return Row(
         "What is wrong",
@@ -56,22 +56,22 @@ def _state() -> Row:
                     steps=(Step(1, GREEN),),
                     texts={0: "down", 1: "up"},
                 ),
+                12,
                 4,
-                5,
             ),
             share("TTFT p95 of objective", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
             share("ITL p95 of objective", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
-            share("Errors of budget", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
+            share("Errors of limit", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
             Cell(
                 time_series(
                     "Bottlenecks of the service",
                     "Replicas that show each bottleneck's condition at each instant, and the service's own.",
                     *queries.bottlenecks(_SCOPE)[:2],
-                    stepped=True,
-                    filled=True,
+                    counts=True,
+                    legend_right=True,
                 ),
-                8,
-                5,
+                24,
+                6,
             ),
         ),
     )
@@ -99,7 +99,7 @@ def _saturation() -> Row:
                 limit=1,
             ),
             _graph(
-                "Batch over its limit",
+                "Batch, share of its limit",
                 "Mean batch size over the batch limit, 2 minutes; 100 % while requests wait is admission-limited.",
                 signal("replica:llm_admission_fullness:ratio_avg2m", _SCOPE),
                 limit=1,
@@ -226,7 +226,7 @@ def _canary() -> Row:
 
 def _configuration() -> Row:
     def fact(heading: str, name: str, decimals: int | None = None) -> Column:
-        return Column(heading, queries.by_replica(name, _SCOPE), decimals=decimals)
+        return Column(heading, queries.by_replica(name, _SCOPE), decimals=decimals, width=120)
 
     return Row(
         "Configuration",
@@ -236,7 +236,13 @@ def _configuration() -> Row:
                     "Replica facts",
                     "What the engines tell of their configuration; the batch limit also from the inventory or the "
                     "plateau. Empty means that nobody tells.",
-                    {"service": "Service", "model": "Model", "instance": "Replica", "engine": "Engine", "node": "Node"},
+                    (
+                        Key("service", "Service", 100),
+                        Key("model", "Model", 130),
+                        Key("instance", "Replica", 140),
+                        Key("engine", "Engine", 80),
+                        Key("node", "Node", 90),
+                    ),
                     (
                         fact("Batch limit", "replica:llm_max_running_requests", 0),
                         fact("KV cache tokens", "replica:llm_kv_cache_capacity_tokens", 0),
@@ -250,7 +256,7 @@ def _configuration() -> Row:
                 table(
                     "Settings",
                     "Settings as the engine's configuration file or the inventory has them, read by the recommender.",
-                    {"service": "Service", "instance": "Replica", "knob": "Setting"},
+                    (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
                     (Column("Value", queries.replica_knobs(Scope())),),
                 ),
                 10,

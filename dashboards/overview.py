@@ -4,7 +4,7 @@ from grafanalib import core
 
 from dashboards import queries
 from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, label_variable
-from dashboards.panels import AMBER, GREEN, NEUTRAL, RED, Column, Step, stat, table, time_series
+from dashboards.panels import AMBER, GREEN, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
 
 UID = "optiinfra-overview"
@@ -13,10 +13,7 @@ _OBJECTIVE = (Step(0.8, AMBER), Step(1, RED))
 # States in which a change is under way (recommender's WorkflowState); a test holds the names together.
 PENDING = ("pending_approval",)
 UNDER_WAY = ("approved", "canary", "rolling_out", "validating", "rolling_back")
-_INFERENCE_LINK = (
-    "Show this service",
-    "/d/optiinfra-inference?var-service=${__data.fields.service}&${__url_time_range}",
-)
+_INFERENCE_LINK = "/d/optiinfra-inference?var-service=${__value.text}&${__url_time_range}"
 
 
 def build() -> core.Dashboard:
@@ -104,8 +101,8 @@ def _wrong() -> Row:
                     "How many replicas, services, nodes or GPUs show the condition of each bottleneck at each instant, "
                     "before any alert's waiting time.",
                     *queries.bottlenecks(_SCOPE),
-                    stepped=True,
-                    filled=True,
+                    counts=True,
+                    legend_right=True,
                 ),
                 10,
                 9,
@@ -115,22 +112,21 @@ def _wrong() -> Row:
 
 
 def _alert_table() -> core.Table:
-    keys = {
-        "alertname": "Alert",
-        "severity": "Severity",
-        "kind": "Kind",
-        "bottleneck": "Bottleneck",
-        "service": "Service",
-        "instance": "Replica",
-        "node": "Node",
-    }
+    keys = (
+        Key("alertname", "Alert", 190),
+        Key("severity", "Severity", 85),
+        Key("kind", "Kind", 85),
+        Key("bottleneck", "Bottleneck", 165),
+        Key("service", "Service", 90, _INFERENCE_LINK),
+        Key("instance", "Replica", 135),
+        Key("node", "Node", 85),
+    )
     return table(
         "Firing alerts",
         "One row per firing alert. Causes mute the symptoms of their service in Alertmanager, not here. "
         "For how long: since the condition first held.",
         keys,
         (Column("For", queries.firing_alerts(), decimals=0),),
-        links={"service": _INFERENCE_LINK},
     )
 
 
@@ -143,8 +139,8 @@ def _decisions() -> Row:
                     "Workflows by state",
                     "Every workflow of the recommender's store by where it stands.",
                     queries.workflows(),
-                    stepped=True,
-                    filled=True,
+                    counts=True,
+                    legend_right=True,
                 ),
                 12,
             ),
@@ -153,7 +149,7 @@ def _decisions() -> Row:
                     "Configuration of the replicas",
                     "Settings as the engine's configuration file or the inventory has them. Replicas of one service "
                     "differ while a change is on its canary.",
-                    {"service": "Service", "instance": "Replica", "knob": "Setting"},
+                    (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
                     (Column("Value", queries.replica_knobs(_SCOPE)),),
                 ),
                 12,
@@ -187,28 +183,27 @@ def _objectives() -> Row:
 
 def _service_table() -> core.Table:
     def plain(heading: str, name: str, decimals: int | None = None) -> Column:
-        return Column(heading, queries.by_service(name, _SCOPE), decimals=decimals)
+        return Column(heading, queries.by_service(name, _SCOPE), decimals=decimals, width=120)
 
     def share(heading: str, name: str, objective: str) -> Column:
-        return Column(heading, queries.share_of_objective(name, objective, _SCOPE), _OBJECTIVE, 0)
+        return Column(heading, queries.share_of_objective(name, objective, _SCOPE), _OBJECTIVE, 0, 120)
 
     return table(
         "Services",
         "Latency over 5 minutes against what each service promises; 100 % is the limit. Empty means unknown.",
-        {"service": "Service", "model": "Model"},
+        (Key("service", "Service", 130, _INFERENCE_LINK), Key("model", "Model", 160)),
         (
             plain("Replicas up", "service:llm_replicas_up:count", 0),
             plain("TTFT p95", "service:llm_ttft_seconds:p95_5m"),
             share("of objective", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
             plain("ITL p95", "service:llm_itl_seconds:p95_5m"),
             share("of ITL objective", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
-            share("Errors of budget", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
+            share("Errors of limit", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
             plain("Output tokens", "service:llm_generation_tokens:rate5m"),
             plain("Requests", "service:llm_requests:rate5m"),
             plain("Waiting", "service:llm_requests_waiting:sum", 0),
             plain("KV cache", "service:llm_kv_cache_usage:avg", 0),
         ),
-        links={"service": _INFERENCE_LINK},
     )
 
 

@@ -15,6 +15,7 @@ from dashboards.queries import Query
 
 DATASOURCE = "${datasource}"
 
+LIMIT_GREY = "#8e8e8e"  # shows on the dark and on the light theme
 GREEN, AMBER, RED, NEUTRAL = "green", "orange", "red", "blue"
 
 
@@ -34,6 +35,17 @@ class Column:
     query: Query
     steps: tuple[Step, ...] = ()
     decimals: int | None = None
+    width: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A label that tells a table's rows apart: its heading, width in pixels and the URL its cells link to."""
+
+    label: str
+    heading: str
+    width: int | None = None
+    link: str | None = None
 
 
 class MixedUnitsError(ValueError):
@@ -73,14 +85,14 @@ def time_series(
     description: str,
     *queries: Query,
     limit: float | None = None,
-    stepped: bool = False,
-    filled: bool = False,
+    counts: bool = False,
+    legend_right: bool = False,
     dashed: str | None = None,
 ) -> core.TimeSeries:
     """Lines over time with a table legend of last, mean and max.
 
-    `limit` fixes the top of the axis (a ratio's 1). `stepped` is for values that jump, such as a setting; `filled`
-    for counts. `dashed` is a regular expression of series names drawn as dashed grey lines, such as objectives.
+    `limit` is the least top of the axis (a ratio's 1). `counts` is for whole numbers that jump. `dashed` is a regular
+    expression of series names drawn as dashed grey lines, such as objectives.
     """
     overrides = [_dashed(dashed)] if dashed else []
     return core.TimeSeries(
@@ -92,17 +104,17 @@ def time_series(
         editable=False,
         unit=_unit(title, queries),
         legendDisplayMode="table",
-        legendPlacement="bottom",
+        legendPlacement="right" if legend_right else "bottom",
         legendCalcs=["lastNotNull", "mean", "max"],
         tooltipMode="multi",
         tooltipSort="desc",
         lineWidth=2,
-        fillOpacity=25 if filled else 5,
-        lineInterpolation="stepAfter" if stepped else "linear",
+        fillOpacity=25 if counts else 5,
+        lineInterpolation="stepAfter" if counts else "linear",
         showPoints="never",
         stacking={"mode": "none", "group": "A"},
         valueMin=0,
-        valueMax=None,
+        valueDecimals=0 if counts else None,
         axisSoftMax=limit,
         thresholds=_steps(()),
         overrides=overrides,
@@ -113,7 +125,7 @@ def time_series(
 def _dashed(pattern: str) -> Mapping[str, Any]:
     properties = {
         "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
-        "color": {"mode": "fixed", "fixedColor": "text"},
+        "color": {"mode": "fixed", "fixedColor": LIMIT_GREY},
         "custom.fillOpacity": 0,
         "custom.lineWidth": 1,
     }
@@ -161,54 +173,28 @@ def stat(
     )
 
 
-def table(
-    title: str,
-    description: str,
-    keys: Mapping[str, str],
-    columns: Sequence[Column],
-    *,
-    links: Mapping[str, tuple[str, str]] | None = None,
-    hidden: Sequence[str] = (),
-) -> core.Table:
-    """The values of `columns` now, one row per combination of the labels in `keys` (label -> heading).
-
-    `links` maps a label to (title, URL) of a link on its cells. `hidden` are labels that only tell rows apart.
-    """
-    queries = [column.query for column in columns]
+def table(title: str, description: str, keys: Sequence[Key], columns: Sequence[Column]) -> core.Table:
+    """The values of `columns` now, one row per combination of the labels in `keys`; what is unknown is empty."""
     values = _value_names(len(columns))
-    names = [*keys, *values]
-    overrides = [_column_override(column) for column in columns]
-    overrides += [
-        _override(
-            {"id": "byName", "options": keys[label]}, {"links": [{"title": text, "url": url, "targetBlank": False}]}
-        )
-        for label, (text, url) in (links or {}).items()
-    ]
+    headings = {key.label: key.heading for key in keys}
+    headings |= {value: column.heading for value, column in zip(values, columns, strict=True)}
+    organize = {
+        "excludeByName": {"Time": True},
+        "indexByName": {name: position for position, name in enumerate(headings)},
+        "renameByName": headings,
+    }
     return core.Table(
         title=title,
         description=description,
         dataSource=DATASOURCE,
-        targets=_targets(queries, instant=True, table=True),
+        targets=_targets([column.query for column in columns], instant=True, table=True),
         maxDataPoints=None,
         editable=False,
         span=None,
-        overrides=overrides,
+        unit="short",
+        overrides=[*map(_key_override, keys), *map(_column_override, columns)],
         thresholds=_steps((), NEUTRAL),
-        transformations=[
-            {"id": "merge", "options": {}},
-            {
-                "id": "organize",
-                "options": {
-                    "excludeByName": {"Time": True, **dict.fromkeys(hidden, True)},
-                    "indexByName": {name: position for position, name in enumerate(names)},
-                    "renameByName": {
-                        **keys,
-                        **{value: column.heading for value, column in zip(values, columns, strict=True)},
-                    },
-                },
-            },
-        ],
-        extraJson={"fieldConfig": {"defaults": {"unit": "short", "noValue": "unknown"}}},
+        transformations=[{"id": "merge", "options": {}}, {"id": "organize", "options": organize}],
     )
 
 
@@ -217,10 +203,21 @@ def _value_names(count: int) -> list[str]:
     return ["Value"] if count == 1 else [f"Value #{letter}" for letter in string.ascii_uppercase[:count]]
 
 
+def _key_override(key: Key) -> Mapping[str, Any]:
+    properties: dict[str, Any] = {}
+    if key.width is not None:
+        properties["custom.width"] = key.width
+    if key.link is not None:
+        properties["links"] = [{"title": "Show details", "url": key.link, "targetBlank": False}]
+    return _override({"id": "byName", "options": key.heading}, properties)
+
+
 def _column_override(column: Column) -> Mapping[str, Any]:
     properties: dict[str, Any] = {"unit": column.query.unit}
     if column.decimals is not None:
         properties["decimals"] = column.decimals
+    if column.width is not None:
+        properties["custom.width"] = column.width
     if column.steps:
         properties["thresholds"] = {"mode": "absolute", "steps": _steps(column.steps)}
         # Grafana 7 and 8 read displayMode, later ones cellOptions; each ignores the other.

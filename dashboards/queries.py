@@ -5,7 +5,6 @@ knows raises at import, so a renamed signal cannot leave an empty panel behind.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, Level
 
@@ -29,13 +28,6 @@ _UNITS = {"seconds": "s", "ratio": "percentunit", "bytes": "bytes", "celsius": "
 _RATE_UNITS = {"requests": "reqps", "tokens": "si:tok/s", "bytes": "Bps"}
 
 
-class Presence(StrEnum):
-    """When a query returns series; a test against a running stack reads it."""
-
-    ALWAYS = "always"  # a stack whose services get traffic
-    PROBLEM = "problem"  # only while something is wrong
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """One target of a panel. `unit` is Grafana's id of the unit; `legend` uses Grafana's `{{label}}` templates."""
@@ -43,7 +35,6 @@ class Query:
     expr: str
     legend: str
     unit: str
-    presence: Presence = Presence.ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +68,7 @@ def grafana_unit(name: str) -> str:
     """
     base = _base_unit(name)
     if name.rsplit(":", 1)[-1].startswith("rate"):
-        return _RATE_UNITS.get(base, "cps")
+        return _RATE_UNITS.get(base, "suffix:/s")
     return _UNITS.get(base, "short")
 
 
@@ -92,10 +83,10 @@ def _base_unit(name: str) -> str:
     return "ratio" if suffix in {"ratio", "fraction"} else suffix
 
 
-def signal(name: str, scope: Scope, legend: str | None = None, presence: Presence = Presence.ALWAYS) -> Query:
+def signal(name: str, scope: Scope, legend: str | None = None) -> Query:
     """A recorded signal as it is, narrowed to the dashboard's variables."""
     level = Level(name.split(":", 1)[0])
-    return Query(f"{name}{{{scope.of(level)}}}", legend or _LEGENDS[level], grafana_unit(name), presence)
+    return Query(f"{name}{{{scope.of(level)}}}", legend or _LEGENDS[level], grafana_unit(name))
 
 
 def total(name: str, scope: Scope, legend: str = "all") -> Query:
@@ -155,7 +146,7 @@ def firing_count(extra: str = "") -> Query:
 def firing_alerts() -> Query:
     """One row per firing alert; the value is the seconds since its condition first held."""
     since = f"time() - max by ({_SUBJECT}) (ALERTS_FOR_STATE)"
-    return Query(f"({since}) and on ({_SUBJECT}) {_firing()}", "", "s", Presence.PROBLEM)
+    return Query(f"({since}) and on ({_SUBJECT}) {_firing()}", "", "s")
 
 
 def bottlenecks(scope: Scope) -> tuple[Query, ...]:
@@ -166,7 +157,6 @@ def bottlenecks(scope: Scope) -> tuple[Query, ...]:
             f"count by (bottleneck) ({signal(name, scope).expr})",
             f"{{{{bottleneck}}}} ({Level(name.split(':', 1)[0])})",
             "short",
-            Presence.PROBLEM,
         )
         for name in names
     )

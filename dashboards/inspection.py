@@ -1,0 +1,44 @@
+"""What a generated dashboard asks of Prometheus: for tests that run every panel's query against a live one."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# Series that exist only while something is wrong: a panel over them alone may be empty.
+_PROBLEM = re.compile(r":bottleneck:evidence\b|\bALERTS_FOR_STATE\b")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelQuery:
+    """One target of one panel. `always` is false when it has series only while something is wrong."""
+
+    dashboard: str
+    panel: str
+    legend: str
+    expr: str
+    always: bool
+
+    @property
+    def substituted(self) -> str:
+        """The expression with every variable set to "All"."""
+        return substitute(self.expr)
+
+
+def panel_queries(model: Mapping[str, Any]) -> Iterator[PanelQuery]:
+    """Yield every query of a dashboard's JSON in reading order."""
+    for panel in model["panels"]:
+        for target in panel.get("targets", ()):
+            expr = target["expr"]
+            yield PanelQuery(
+                dashboard=model["uid"],
+                panel=panel["title"],
+                legend=target["legendFormat"],
+                expr=expr,
+                always=_PROBLEM.search(expr) is None,
+            )
+
+
+def substitute(expr: str) -> str:
+    """Set every `$variable` and `${variable}` to what "All" means: a pattern that matches anything."""
+    return re.sub(r"\$\{?[a-z]\w*\}?", ".*", expr)
