@@ -3,7 +3,6 @@
 import shlex
 from datetime import datetime
 
-from recommender.contracts import ReplicaTarget
 from recommender.model import ReplicaPhase, ReplicaProgress, Workflow
 from recommender.rollout.observation import Limits, Observation, after, since, unsafe, waited
 from recommender.rollout.states import Trigger
@@ -51,28 +50,14 @@ def _put_back(
     target = seen.targets.get(replica.instance)
     if target is None:
         return GiveUpReplica(replica.instance, "it left the inventory, so how to restart it is unknown")
-    waiting = _await_ready(workflow, replica, target, now, seen, limits) if starting else None
-    return waiting or _restore(workflow, replica, now, seen, limits)
-
-
-def _await_ready(
-    workflow: Workflow,
-    replica: ReplicaProgress,
-    target: ReplicaTarget,
-    now: datetime,
-    seen: Observation,
-    limits: Limits,
-) -> Step | None:
-    """Wait for a restored replica to serve; None when it took too long."""
+    if not starting:
+        return _restore(workflow, replica, now, seen, limits)
     if seen.serves(replica.instance):
         return ConfirmReplica(replica.instance)
     if since(replica.applied_at, now) < target.ready_timeout_seconds:
         return Wait(after(now, limits.poll_seconds), workflow.reason)
-    if replica.attempts >= limits.attempts:
-        return GiveUpReplica(
-            replica.instance, f"it did not become ready within {target.ready_timeout_seconds:g} s of its restart"
-        )
-    return None
+    late = f"it did not become ready within {target.ready_timeout_seconds:g} s of its restart"
+    return GiveUpReplica(replica.instance, late)
 
 
 def _restore(workflow: Workflow, replica: ReplicaProgress, now: datetime, seen: Observation, limits: Limits) -> Step:
