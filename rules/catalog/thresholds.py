@@ -146,7 +146,7 @@ _THRESHOLDS = (
         "gpu_memory_preallocated_ratio",
         0.50,
         "ratio",
-        "Device memory use, held for 30m, that shows an engine past its start; growth before that is loading.",
+        "Device memory use, held for 45m, that shows an engine past its start; growth before that is loading.",
         "B01 [G]",
     ),
     Threshold(
