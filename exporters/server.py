@@ -1,5 +1,6 @@
 """Serves a WSGI application, and stops without cutting off answers."""
 
+import os
 import socket
 import time
 from typing import Any
@@ -63,9 +64,10 @@ class HttpServer:
             wasyncore.close_all(self._sockets)
 
     def stop(self) -> None:
-        """Make `run` return. May be called from any thread, and from a signal handler."""
-        self._stopping = True
-        self._server.pull_trigger()
+        """Make `run` return. May be called from any thread, from a signal handler, and again."""
+        if not self._stopping:
+            self._stopping = True
+            self._server.pull_trigger()
 
     def _drain(self) -> None:
         until = time.monotonic() + self._drain_seconds
@@ -80,8 +82,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=128)
+    except socket.gaierror as error:
+        raise SettingsError(f"--listen-address {host}: {error.strerror}; give an address of this machine") from error
     except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
         raise SettingsError(
-            f"cannot listen on {host} port {port}: {error.strerror or error}; "
-            "choose another with --listen-address and --port"
+            f"cannot listen on {host} port {port}: {why}; choose another with --listen-address and --port"
         ) from error

@@ -1,0 +1,231 @@
+"""The exporter over HTTP."""
+
+import gzip
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.typing import FilteringBoundLogger
+
+from exporters.app import ExporterApp
+from exporters.catalog import HOST_FAMILIES, Collector
+from exporters.errors import SettingsError
+from exporters.families import FamilySet
+from exporters.guard import Guard
+from exporters.node import about_exporter
+from exporters.server import HttpServer
+
+
+def load() -> FamilySet:
+    out = FamilySet(HOST_FAMILIES)
+    out.add("host_load1", 1.5)
+    return out
+
+
+def broken() -> FamilySet:
+    raise OSError("the file went away")
+
+
+@dataclass(frozen=True)
+class Page:
+    status: int
+    body: bytes
+    content_type: str
+
+
+class EchoProber:
+    """Answers with what it was asked."""
+
+    def probe(self, target: str, engine: str) -> Page:
+        if target == "boom":
+            raise RuntimeError("a defect")
+        return Page(403 if target == "denied" else 200, f"{target} {engine}\n".encode(), "text/x-echo")
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Client:
+    """Asks one server."""
+
+    def __init__(self, server: HttpServer) -> None:
+        self.server = server
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+            response = connection.getresponse()
+            return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+
+@pytest.fixture(name="serve")
+def _serve(timer: Callable[[], float], log: FilteringBoundLogger) -> Iterator[Callable[..., Client]]:
+    running: list[tuple[HttpServer, threading.Thread]] = []
+
+    def start(collectors: dict[Collector, Any] | None = None, prober: Any = None) -> Client:
+        guard = Guard(collectors or {Collector.LOAD: load, Collector.CPU: broken}, timer=timer, log=log)
+        app = ExporterApp(guard, about_exporter(), prober=prober, log=log)
+        server = HttpServer(app, host="127.0.0.1", port=0)
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        return Client(server)
+
+    yield start
+    for server, thread in running:
+        server.stop()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def test_metrics_hold_the_node_and_the_exporter_itself_and_survive_a_broken_collector(
+    serve: Callable[..., Client],
+) -> None:
+    answer = serve().ask("/metrics")
+    samples = {
+        (sample.name, tuple(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert samples["host_load1", ()] == 1.5
+    assert samples["optiinfra_scrape_collector_success", ("cpu",)] == 0
+    assert samples["process_cpu_seconds_total", ()] > 0
+    assert "optiinfra_exporter_build_info" in answer.text
+
+
+def test_openmetrics_is_given_to_those_who_ask_for_it(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    families = openmetrics_families(answer.text)  # type: ignore[no-untyped-call]  # the library's parser has no types
+    assert "optiinfra_exporter_build" in {family.name for family in families}
+
+
+def test_gzip_is_given_to_those_who_accept_it(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/metrics", Accept_Encoding="gzip")
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert b"host_load1 1.5" in gzip.decompress(answer.body)
+
+
+def test_a_scrape_can_choose_collectors_and_still_gets_the_exporters_own_metrics(serve: Callable[..., Client]) -> None:
+    text = serve().ask("/metrics?collect[]=cpu").text
+
+    assert "host_load1" not in text
+    assert 'optiinfra_scrape_collector_success{collector="cpu"} 0.0' in text
+    assert "process_start_time_seconds" in text
+
+
+def test_a_collector_that_is_not_on_is_named_with_those_that_are(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/metrics?collect[]=gpu&collect[]=load")
+
+    assert (answer.status, answer.text) == (400, "collect[]: no collector gpu is on; these are: load, cpu\n")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", "/metrics", 405), ("PUT", "/", 405), ("GET", "/x", 404)]
+)
+def test_other_methods_and_paths_are_refused(serve: Callable[..., Client], method: str, path: str, status: int) -> None:
+    answer = serve().ask(path, method)
+
+    assert answer.status == status
+    assert answer.headers.get("allow") == ("GET, HEAD" if status == 405 else None)
+
+
+def test_health_is_ok_whatever_the_collectors_do(serve: Callable[..., Client]) -> None:
+    answer = serve({Collector.CPU: broken}).ask("/healthz")
+
+    assert (answer.status, answer.text) == (200, "ok\n")
+
+
+def test_a_head_request_gets_the_headers_alone(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/healthz", "HEAD")
+
+    assert (answer.status, answer.headers["content-length"], answer.body) == (200, "3", b"")
+
+
+def test_the_landing_page_links_to_the_others(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/")
+
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    for path in ("/metrics", "/healthz", "/probe"):
+        assert path in answer.text
+
+
+def test_a_probe_gets_target_and_engine_and_its_answer_is_passed_on(serve: Callable[..., Client]) -> None:
+    client = serve(prober=EchoProber())
+    target = "http://127.0.0.1:8101/metrics?a=b"
+    answer = client.ask("/probe?" + urlencode({"target": target, "engine": "vllm"}))
+
+    assert (answer.status, answer.headers["content-type"], answer.text) == (200, "text/x-echo", f"{target} vllm\n")
+    assert client.ask("/probe?target=x").text == "x auto\n"
+    assert client.ask("/probe?target=denied").status == 403
+
+
+def test_a_parameter_given_twice_is_refused(serve: Callable[..., Client]) -> None:
+    answer = serve(prober=EchoProber()).ask("/probe?target=a&target=b")
+
+    assert (answer.status, answer.text) == (400, "target: give it once, not 2 times\n")
+
+
+def test_an_exporter_without_a_prober_says_so(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/probe?target=x")
+
+    assert (answer.status, answer.text) == (404, "probing is off in this exporter\n")
+
+
+def test_a_defect_in_a_route_is_a_500_that_tells_nothing_and_is_logged(
+    serve: Callable[..., Client], events: list[Any]
+) -> None:
+    answer = serve(prober=EchoProber()).ask("/probe?target=boom")
+
+    assert answer.status == 500
+    assert "a defect" not in answer.text
+    assert "request_failed" in [event["event"] for event in events]
+
+
+def test_an_answer_under_way_is_finished_after_stop(serve: Callable[..., Client]) -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    def slow() -> FamilySet:
+        entered.set()
+        assert gate.wait(timeout=30)
+        return load()
+
+    client = serve({Collector.LOAD: slow})
+    answers: list[Answer] = []
+    scrape = threading.Thread(target=lambda: answers.append(client.ask("/metrics")))
+    scrape.start()
+    assert entered.wait(timeout=30)
+    client.server.stop()
+    gate.set()
+    scrape.join(timeout=30)
+
+    assert [answer.status for answer in answers] == [200]
+    assert "host_load1 1.5" in answers[0].text
+
+
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(serve: Callable[..., Client]) -> None:
+    taken = serve().server.port
+
+    with pytest.raises(SettingsError, match=f"port {taken}: Address already in use; choose another"):
+        HttpServer(lambda _, __: [], host="127.0.0.1", port=taken)
