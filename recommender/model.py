@@ -208,6 +208,7 @@ class Plan(Model):
     change: Change | None
     instances: tuple[str, ...] = ()  # replicas to change, the canary first
     executor: str  # executor type; "none" when the service is not in the inventory
+    healthy_replicas: int | None = None  # replicas of the service that answered at the evidence; None: unknown
     confidence: float
     evidence: tuple[EvidenceItem, ...]
     expected: tuple[Expectation, ...] = ()

@@ -135,9 +135,8 @@ def lower_max_running(
     kv_capacity_tokens: float | None,
     tokens_held_per_request: float | None,
     running: float | None,
-    legal: Callable[[float], int],
 ) -> Sized | NotApplicable:
-    """A lower batch limit that KV can hold (P02 no. 5): floor(0.95·capacity/tau), legal.
+    """A lower batch limit that KV can hold (P02 no. 5): floor(0.95·capacity/tau), at least 1.
 
     The step is at most /2 of what actually runs: a limit far above the real batch limits nothing, and halving only
     that number would change nothing.
@@ -148,13 +147,12 @@ def lower_max_running(
         return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
     fits = math.floor(_KV_FILL_WHEN_LOWERING * kv_capacity_tokens / tokens_held_per_request)
     least = math.ceil(min(float(old), running) / MAX_STEP_RATIO)
-    new = legal(max(1, fits, least))
+    new = max(1, fits, least)
     if new >= old:
         return NotApplicable(f"0.95·kv_capacity_tokens/tokens_per_request = {fits} is not below {old}")
     return Sized(
         new,
-        f"max(0.95·kv_capacity_tokens/tokens_per_request = {fits}, half of what runs = {least}), "
-        f"down to a legal value = {new}",
+        f"max(0.95·kv_capacity_tokens/tokens_per_request = {fits}, half of what runs = {least}, 1) = {new}",
         {
             "old": float(old),
             "kv_capacity_tokens": kv_capacity_tokens,

@@ -1,0 +1,33 @@
+"""Playbooks: for each bottleneck the actions that help, cheapest and safest first (tuning §3).
+
+A playbook's `size` is a pure function `(Evidence, Finding, PlanContext) -> Change | Advice | NotApplicable`. The
+registry is explicit: what is not listed here does not happen. A bottleneck without an entry is a symptom; its cause
+has one.
+"""
+
+from collections.abc import Mapping
+
+from recommender.playbooks import (
+    admission_limited,
+    cache_inefficiency,
+    engine_down,
+    gpu_memory_pressure,
+    host_cpu_saturation,
+    host_memory_pressure,
+    kv_cache_pressure,
+)
+from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook
+from rules.catalog import Bottleneck
+
+PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
+    Bottleneck.TARGET_DOWN: engine_down.TARGET_DOWN,
+    Bottleneck.ENGINE_FROZEN: engine_down.ENGINE_FROZEN,
+    Bottleneck.HOST_MEMORY_PRESSURE: host_memory_pressure.PLAYBOOKS,
+    Bottleneck.HOST_CPU_SATURATION: host_cpu_saturation.PLAYBOOKS,
+    Bottleneck.GPU_MEMORY_PRESSURE: gpu_memory_pressure.PLAYBOOKS,
+    Bottleneck.KV_CACHE_PRESSURE: kv_cache_pressure.PLAYBOOKS,
+    Bottleneck.ADMISSION_LIMITED: admission_limited.PLAYBOOKS,
+    Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
+}
+
+__all__ = ["PLAYBOOKS", "Advice", "Effects", "PlanContext", "Playbook"]

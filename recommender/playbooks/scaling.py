@@ -1,0 +1,39 @@
+"""Scale-out advice: how many replicas the present load needs. Carrying it out is the orchestrator's."""
+
+from recommender.model import Evidence, Finding
+from recommender.playbooks.base import Advice, PlanContext
+from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
+
+
+def scale_out_for_load(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P03 no. 2: replicas that hold the requests in the system at 75 % of their slots."""
+    replicas = evidence.value("service:llm_replicas_up:count")
+    slots = evidence.value("service:llm_max_running_requests:sum")
+    each = slots / replicas if slots is not None and replicas else None
+    sized = replicas_for_load(
+        evidence.value("service:llm_requests_running:sum"),
+        evidence.value("service:llm_requests_waiting:sum"),
+        each,
+        replicas,
+    )
+    if isinstance(sized, NotApplicable):
+        return sized
+    return Advice(f"With today's batch limit the load needs {sized.value:.0f} replicas: {sized.formula}.")
+
+
+def scale_out_for_kv(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P02 no. 3: replicas that bring mean KV usage to 0.70."""
+    sized = replicas_for_kv(
+        evidence.value("service:llm_replicas_up:count"), evidence.value("service:llm_kv_cache_usage:avg")
+    )
+    if isinstance(sized, NotApplicable):
+        return sized
+    return Advice(f"{sized.value:.0f} replicas would bring mean KV usage to 70 %: {sized.formula}.")

@@ -1,0 +1,128 @@
+"""Which replicas a knob is changed on, and from which value.
+
+A change needs the value that runs now: from the engine's configuration file, else from the inventory, else from the
+engine itself. A value that was only observed sizes advice and is never the basis of a change.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from recommender.figures import figure
+from recommender.knobs import Knob
+from recommender.model import Change, Evidence, Finding, KnobValue
+from recommender.playbooks.base import PlanContext
+from recommender.sizing import NotApplicable, Sized
+
+# What an engine tells of a knob that it runs with. vLLM tells its memory fraction, not its batch limit.
+_TOLD_BY_ENGINE = {
+    "max_running_requests": "replica:llm_max_running_requests:engine",
+    "kv_cache_memory_fraction": "replica:llm_kv_cache_memory_fraction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeScope:
+    """The knob, the value it has, and the replicas that have it, the canary first."""
+
+    engine: str
+    knob: Knob
+    old: KnobValue
+    instances: tuple[str, ...]
+
+    def change(self, sized: Sized, *, reason: str) -> Change:
+        """The change of this knob to the sized value, in the knob's own type."""
+        new = self.knob.parse(sized.value)
+        if new is None:
+            raise ValueError(f"{sized.value} is not legal for {self.knob.flag}")  # sizing and catalogue disagree
+        return Change(
+            knob=self.knob.name,
+            engine=self.engine,
+            flag=self.knob.flag,
+            config_key=self.knob.config_key,
+            old=self.old,
+            new=new,
+            reason=reason,
+            formula=sized.formula,
+            inputs=sized.inputs,
+            risk=self.knob.risk,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OldValueUnknown:
+    """No configuration, inventory or engine tells the value; `text` says how to make it known."""
+
+    text: str
+
+
+def affected(evidence: Evidence, finding: Finding) -> tuple[str, ...]:
+    """The replicas of a finding, the one with the longest queue first; all replicas for a service-level finding."""
+    instances = finding.instances or tuple(sorted(evidence.replica_readings))
+    return tuple(
+        sorted(instances, key=lambda i: (-(evidence.value("replica:llm_requests_waiting:avg2m", i) or 0.0), i))
+    )
+
+
+def known_everywhere(evidence: Evidence, instances: tuple[str, ...], signal: str) -> dict[str, float]:
+    """The signal on each of these replicas; empty when it is unknown on one of them."""
+    values = {instance: evidence.value(signal, instance) for instance in instances}
+    known = {instance: value for instance, value in values.items() if value is not None}
+    return known if len(known) == len(values) else {}
+
+
+def change_scope(
+    name: str, evidence: Evidence, finding: Finding, context: PlanContext
+) -> ChangeScope | OldValueUnknown | NotApplicable:
+    """Where knob `name` can be changed for a finding.
+
+    All replicas that have the same value as the canary are changed, also those that do not show the bottleneck now:
+    replicas of a service are interchangeable, and settings that drift apart help nobody.
+    """
+    if not context.replicas:
+        return OldValueUnknown(
+            f"{context.service} is not in the inventory: add it with its replicas to let OptiInfra carry this out."
+        )
+    knob = context.knob(name)
+    if knob is None or context.knobs is None:
+        return NotApplicable(f"no catalogue says how this engine's {name} is set")
+    managed = tuple(replica.instance for replica in context.replicas)
+    candidates = [instance for instance in affected(evidence, finding) if instance in managed]
+    if not candidates:
+        return NotApplicable("none of the affected replicas is in the inventory; list them there by host and port")
+    canary = candidates[0]
+    if masked := _masked(knob, canary, context):
+        return NotApplicable(f"{masked} is set on {canary} and overrides {knob.flag}")
+    old = _value(knob, canary, evidence, context)
+    if old is None:
+        return OldValueUnknown(
+            f"What {knob.flag} is now is unknown: no configuration file has {knob.config_key}. Put it there, or set "
+            f"services.{context.service}.settings.{name} in the inventory."
+        )
+    same = [i for i in managed if i != canary and _value(knob, i, evidence, context) == old]
+    ordered = [i for i in candidates if i in same] + [i for i in same if i not in candidates]
+    return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered))
+
+
+def contradicted(scope: ChangeScope, evidence: Evidence, signal: str, holds: Callable[[float], bool]) -> str:
+    """Why the configured value cannot be what runs, by a signal of the canary; empty when nothing speaks against it."""
+    canary = scope.instances[0]
+    value = evidence.value(signal, canary)
+    if value is None or holds(value):
+        return ""
+    return (
+        f"{scope.knob.config_key} is configured as {scope.old} on {canary}, but {signal} is {figure(value)}: the "
+        "engine does not run with its configuration; restart it or correct the file first"
+    )
+
+
+def _masked(knob: Knob, instance: str, context: PlanContext) -> str:
+    settings = context.settings.get(instance, {})
+    return next((key for key in knob.masked_by if settings.get(key) is not None), "")
+
+
+def _value(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> KnobValue | None:
+    configured = context.configured(knob.name, instance)
+    if configured is not None:
+        return configured
+    signal = _TOLD_BY_ENGINE.get(knob.name)
+    return None if signal is None else knob.parse(evidence.value(signal, instance))
