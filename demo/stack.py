@@ -78,21 +78,17 @@ class Stack:
         return self.own_inventory or self.paths.inventory
 
     def check(self) -> Inventory | None:
-        """Refuse what cannot work before anything is written: taken ports, a faulty inventory. Raises DemoError."""
+        """Refuse what cannot work before anything is written: a faulty inventory, taken ports. Raises DemoError."""
+        inventory = self._read_own_inventory()
         wanted = [
             (name, getattr(self.ports, name)) for name in ("recommender", "exporter", "prometheus", "alertmanager")
         ]
         if self.binaries.grafana is not None:
             wanted.append(("grafana", self.ports.grafana))
-        if self.own_inventory is None:
+        if inventory is None:
             wanted += [("engine", self.ports.engine + index) for index in range(render.REPLICAS)]
         refuse_taken(wanted)
-        if self.own_inventory is None:
-            return None
-        try:
-            return load_inventory(self.own_inventory)
-        except ConfigError as error:
-            raise DemoError(str(error)) from error
+        return inventory
 
     def prepare(self) -> None:
         """Write everything under the run directory. Measurements of an earlier simulated run are removed."""
@@ -114,11 +110,18 @@ class Stack:
 
     def probe_targets(self) -> list[str]:
         """host:port of every engine: what the exporter may probe."""
+        inventory = self._read_own_inventory()
+        if inventory is None:
+            return [urlsplit(url).netloc for url in self.ports.engine_urls(render.REPLICAS)]
+        return [replica.instance for service in inventory.services.values() for replica in service.replicas]
+
+    def _read_own_inventory(self) -> Inventory | None:
         if self.own_inventory is None:
-            urls = self.ports.engine_urls(render.REPLICAS)
-            return [urlsplit(url).netloc for url in urls]
-        services = load_inventory(self.own_inventory).services.values()
-        return [replica.instance for service in services for replica in service.replicas]
+            return None
+        try:
+            return load_inventory(self.own_inventory)
+        except ConfigError as error:
+            raise DemoError(str(error)) from error
 
     def _write_tokens(self) -> None:
         files = {role: self.paths.token(role) for role in ROLES}
