@@ -3,6 +3,7 @@
 RecommenderError
 ├── ConfigError           settings, inventory or tokens are wrong; the text names file, line and what to do
 ├── StoreUnavailable      the database cannot be read or written; intake answers 503
+├── BacklogFull           more alerts wait than the limit; intake answers 503 and the sender tries again
 ├── Conflict              a workflow changed since it was read, or an illegal transition was asked for
 ├── NotFound              no such workflow, service
 ├── PrometheusError       Prometheus did not answer, refused the query, or gave what cannot be used
@@ -21,6 +22,10 @@ class ConfigError(RecommenderError):
 
 class StoreUnavailable(RecommenderError):
     """The database cannot be read or written."""
+
+
+class BacklogFull(RecommenderError):
+    """More alerts wait to be looked at than the limit allows."""
 
 
 class Conflict(RecommenderError):

@@ -1,0 +1,1 @@
+"""From an Alertmanager notification to incidents: parsing is pure, recording is one transaction of the store."""

@@ -1,0 +1,109 @@
+"""The connection: SQLite or PostgreSQL, transactions, migrations; database trouble becomes StoreUnavailable."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from recommender.errors import ConfigError, StoreUnavailable
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATION_LOCK = 0x6F707469  # "opti": one recommender migrates at a time
+_WRITES = "optiinfra_writes"
+
+
+class Database:
+    """Opens transactions. Safe to share by threads.
+
+    On SQLite: write-ahead log so that readers never wait, full synchronisation so that an acknowledged alert is on
+    disk, and writers that take the lock at once (BEGIN IMMEDIATE), so that none fails half-way through.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_seconds: float = 5.0) -> None:
+        self._engine = _create_engine(url, busy_timeout_seconds)
+        self._writer = self._engine.execution_options(**{_WRITES: True})
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads. Raises StoreUnavailable."""
+        with _mapped(), self._engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits at the end of the block. Raises StoreUnavailable; IntegrityError passes."""
+        with _mapped(), self._writer.begin() as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the schema to this version's. Raises StoreUnavailable, ConfigError for a newer database."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        try:
+            with self.write() as connection:
+                if self.dialect == "postgresql":
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as exc:
+            raise ConfigError(f"the database cannot be migrated: {exc}; a newer version may have written it") from exc
+
+    def close(self) -> None:
+        """Close all pooled connections."""
+        self._engine.dispose()
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as exc:
+        cause = getattr(exc, "orig", None) or exc
+        raise StoreUnavailable(f"the database failed: {str(cause).strip() or type(cause).__name__}") from exc
+
+
+def _create_engine(url: str, busy_timeout_seconds: float) -> sa.Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed, busy_timeout_seconds)
+        if parsed.get_backend_name() == "postgresql":
+            return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=busy_timeout_seconds)
+    except (ArgumentError, NoSuchModuleError) as exc:
+        raise ConfigError("DATABASE_URL is not a database URL; write it like sqlite:////var/lib/optiinfra.db") from exc
+    except ModuleNotFoundError as exc:
+        raise ConfigError(f"DATABASE_URL needs the Python package '{exc.name}'; install it beside optiinfra") from exc
+    raise ConfigError(f"DATABASE_URL: {parsed.get_backend_name()} is not supported; use sqlite or postgresql+psycopg")
+
+
+def _sqlite(url: sa.URL, busy_timeout_seconds: float) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise ConfigError("DATABASE_URL names no file: alerts would be lost at a restart; use sqlite:///optiinfra.db")
+    engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_seconds})
+
+    def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3 or a wrapper of it
+        dbapi_connection.isolation_level = None  # transactions begin where `begin` says, not where sqlite3 guesses
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            dbapi_connection.execute(f"PRAGMA {pragma}").close()
+
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    sa.event.listen(engine, "connect", connect)
+    sa.event.listen(engine, "begin", begin)
+    return engine
