@@ -1,7 +1,7 @@
 """The exporter's HTTP face, as a WSGI application."""
 
 import gzip
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from http import HTTPStatus
@@ -42,8 +42,11 @@ class ProbeAnswer(Protocol):
 class Prober(Protocol):
     """Reads one inference engine and gives its page in our vocabulary."""
 
-    def probe(self, target: str, engine: str) -> ProbeAnswer:
-        """Probe `target`; 400 for a bad parameter, 403 for a target that is not allowed, 200 else."""
+    def probe(self, target: str | None, engine: str | None, timeout: str | None) -> ProbeAnswer:
+        """Probe `target`; 400 for a bad parameter, 403 for a target that is not allowed, 200 else.
+
+        `timeout` is Prometheus's own, in seconds; None where a parameter or the header is missing.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class Request:
 
     method: str
     path: str
-    query: dict[str, list[str]]
+    query: Mapping[str, Sequence[str]]
     accept: str
     accept_encoding: str
+    scrape_timeout: str | None
 
     @classmethod
     def of(cls, environ: WSGIEnvironment) -> "Request":
@@ -65,6 +69,7 @@ class Request:
             query=parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True),
             accept=environ.get("HTTP_ACCEPT", ""),
             accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
+            scrape_timeout=environ.get("HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"),
         )
 
 
@@ -130,14 +135,12 @@ class ExporterApp:
     def _probe(self, request: Request) -> Response:
         if self._prober is None:
             return _text(HTTPStatus.NOT_FOUND, "probing is off in this exporter")
-        parameters = {"target": "", "engine": "auto"}
-        for name in parameters:
-            values = request.query.get(name, [])
-            if len(values) > 1:
-                return _text(HTTPStatus.BAD_REQUEST, f"{name}: give it once, not {len(values)} times")
-            if values:
-                parameters[name] = values[0]
-        answer = self._prober.probe(parameters["target"], parameters["engine"])
+        for name in ("target", "engine"):
+            times = len(request.query.get(name, []))
+            if times > 1:
+                return _text(HTTPStatus.BAD_REQUEST, f"{name}: give it once, not {times} times")
+        target, engine = (request.query.get(name, [None])[0] for name in ("target", "engine"))
+        answer = self._prober.probe(target, engine, request.scrape_timeout)
         return Response(answer.status, answer.body, answer.content_type)
 
     def _health(self, _: Request) -> Response:

@@ -8,6 +8,8 @@ import click
 from exporters.app import ExporterApp
 from exporters.catalog import Collector
 from exporters.errors import SettingsError
+from exporters.inference.probe import MAX_BODY_BYTES, Prober
+from exporters.inference.targets import AllowList, TargetError
 from exporters.logs import LEVELS, forward, logger
 from exporters.node import about_exporter, node_guard
 from exporters.server import HttpServer
@@ -77,21 +79,13 @@ def _split(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tu
     callback=_split,
     envvar="OPTIINFRA_PROBE_ALLOW",
     show_envvar=True,
-    metavar="HOST[:PORT],…",
-    help="Engines that /probe may read; none when not given.",
-)
-@click.option(
-    "--probe-timeout-seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
-    envvar="OPTIINFRA_PROBE_TIMEOUT_SECONDS",
-    show_envvar=True,
-    help="How long a probe waits for an engine.",
+    metavar="HOST:PORT,…",
+    help="Engines that /probe may read: host:port, host:*, network/bits, network/bits:port. None when not given.",
 )
 @click.option(
     "--probe-max-bytes",
     type=click.IntRange(min=1),
-    default=16 * 1024 * 1024,
+    default=MAX_BODY_BYTES,
     envvar="OPTIINFRA_PROBE_MAX_BYTES",
     show_envvar=True,
     help="Largest engine page that a probe reads.",
@@ -105,7 +99,6 @@ def exporter(
     no_collectors: tuple[str, ...],
     collector_timeout_seconds: float,
     probe_allow: tuple[str, ...],
-    probe_timeout_seconds: float,
     probe_max_bytes: int,
 ) -> None:
     """Serve this node's GPU and host metrics, and probe inference engines.
@@ -119,7 +112,7 @@ def exporter(
                 port=port,
                 collectors=chosen_collectors(collectors, no_collectors),
                 collector_timeout_seconds=collector_timeout_seconds,
-                probe=ProbeSettings(probe_allow, probe_timeout_seconds, probe_max_bytes),
+                probe=ProbeSettings(probe_allow, probe_max_bytes),
             ),
             log_level,
         )
@@ -131,7 +124,7 @@ def run(settings: ExporterSettings, log_level: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     log = logger(log_level)
     forward("waitress", log)
-    app = ExporterApp(node_guard(settings, log), about_exporter(), prober=None, log=log)
+    app = ExporterApp(node_guard(settings, log), about_exporter(), prober=_prober(settings.probe), log=log)
     server = HttpServer(app, host=settings.listen_address, port=settings.port)
 
     def stop(_: int, __: FrameType | None) -> None:
@@ -142,3 +135,11 @@ def run(settings: ExporterSettings, log_level: str) -> None:
     log.info("exporter_listening", url=server.url, collectors=sorted(settings.collectors))
     server.run()
     log.info("exporter_stopped")
+
+
+def _prober(settings: ProbeSettings) -> Prober:
+    try:
+        allowed = AllowList.parse(settings.allow)
+    except TargetError as error:
+        raise SettingsError(f"--probe-allow: {error}") from error
+    return Prober(allowed, max_body_bytes=settings.max_bytes)

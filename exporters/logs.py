@@ -16,7 +16,9 @@ def logger(level: str, stream: TextIO = sys.stderr) -> FilteringBoundLogger:
     if stream.isatty():
         render = [structlog.dev.ConsoleRenderer()]
     else:
-        render = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        # Without the values of local variables: a log is no place for what a request carried.
+        tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        render = [structlog.processors.ExceptionRenderer(tracebacks), structlog.processors.JSONRenderer()]
     bound: FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(stream),
         processors=[

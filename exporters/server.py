@@ -11,7 +11,8 @@ from waitress import wasyncore
 
 from exporters.errors import SettingsError
 
-_THREADS = 4
+# A probe waits for its engine: many more may wait than there are processors.
+_THREADS = 16
 _POLL_SECONDS = 1.0
 _DRAIN_POLL_SECONDS = 0.05
 _THREADS_STOP_SECONDS = 1.0

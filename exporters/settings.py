@@ -12,7 +12,6 @@ class ProbeSettings:
     """How engines may be probed. An empty `allow` refuses every target."""
 
     allow: tuple[str, ...]
-    timeout_seconds: float
     max_bytes: int
 
 

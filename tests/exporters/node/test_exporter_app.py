@@ -42,10 +42,10 @@ class Page:
 class EchoProber:
     """Answers with what it was asked."""
 
-    def probe(self, target: str, engine: str) -> Page:
+    def probe(self, target: str | None, engine: str | None, timeout: str | None) -> Page:
         if target == "boom":
             raise RuntimeError("a defect")
-        return Page(403 if target == "denied" else 200, f"{target} {engine}\n".encode(), "text/x-echo")
+        return Page(403 if target == "denied" else 200, f"{target} {engine} {timeout}\n".encode(), "text/x-echo")
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ def test_a_probe_gets_target_and_engine_and_its_answer_is_passed_on(serve: Calla
     target = "http://127.0.0.1:8101/metrics?a=b"
     answer = client.ask("/probe?" + urlencode({"target": target, "engine": "vllm"}))
 
-    assert (answer.status, answer.headers["content-type"], answer.text) == (200, "text/x-echo", f"{target} vllm\n")
-    assert client.ask("/probe?target=x").text == "x auto\n"
+    assert (answer.status, answer.headers["content-type"], answer.text) == (200, "text/x-echo", f"{target} vllm None\n")
+    assert client.ask("/probe", X_Prometheus_Scrape_Timeout_Seconds="10").text == "None None 10\n"
     assert client.ask("/probe?target=denied").status == 403
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -245,6 +246,19 @@ def test_a_driver_that_does_not_start_is_absent_or_a_failure_and_is_tried_again(
     assert event.get("reason", event.get("error")) == text
 
 
+def test_a_driver_that_hangs_holds_up_neither_the_page_nor_the_stop(
+    nvml: Path, tmp_path: Path, start: Callable[..., Exporter]
+) -> None:
+    (tmp_path / "hang").write_text("1")
+    flags = ("--collectors", "gpu,load", "--collector-timeout-seconds", "0.05")
+    running = start(*flags, LD_LIBRARY_PATH=str(nvml), NVML_STUB_DIR=str(tmp_path))
+    samples = running.scrape()
+
+    assert samples["optiinfra_scrape_collector_success", ("gpu",)] == 0
+    assert samples["host_load1", ()] >= 0
+    assert running.stop() == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
@@ -267,3 +281,28 @@ def test_flags_have_environment_twins(start: Callable[..., Exporter]) -> None:
     collectors = {labels for name, labels in running.scrape() if name == "optiinfra_scrape_collector_success"}
 
     assert collectors == {("load",), ("boot",)}
+
+
+def test_probes_are_refused_outside_the_allow_list_and_answered_inside(start: Callable[..., Exporter]) -> None:
+    # The exporter itself is a target that answers, though none that speaks an engine's metrics.
+    running = start("--collectors", "load", OPTIINFRA_PROBE_ALLOW="127.0.0.0/8, engines.internal:8000")
+
+    def probe(query: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"{running.url}/probe{query}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    assert probe("")[0] == 400
+    assert probe("?target=http://192.0.2.1:8000")[0] == 403
+    status, page = probe(f"?target={running.url}")
+    assert (status, "llm_up 0" in page) == (200, True), page
+
+
+def test_an_allow_list_that_cannot_be_read_stops_the_start() -> None:
+    found = CliRunner().invoke(exporter, ["--probe-allow", "http://x"])
+
+    assert found.exit_code == 2
+    assert "--probe-allow: allowed target 'http://x'" in " ".join(found.output.split())

@@ -6,14 +6,17 @@
  *   init     what nvmlInitWithFlags returns (0)
  *   count    what nvmlDeviceGetCount_v2 returns (0)
  *   lost     index of a device that is lost (none)
+ *   hang     1: nvmlDeviceGetCount_v2 does not return until the file is gone (0)
  *   old      1: the calls that drivers before 535 lack are not supported in their new form (0)
  *
  * On purpose: no device supports the PCIe replay counter, and device 1 gives 0xFFFFFFFF for its power draw.
  */
+#define _POSIX_C_SOURCE 199309L /* nanosleep */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7, FUNCTION_NOT_FOUND = 13,
@@ -62,6 +65,7 @@ int nvmlSystemGetDriverVersion(char *text, unsigned int size) {
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13010; return SUCCESS; }
 
 int nvmlDeviceGetCount_v2(unsigned int *count) {
+    while (setting("hang", 0)) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     *count = (unsigned int)setting("devices", 2);
     return setting("count", SUCCESS);
 }
