@@ -1,0 +1,54 @@
+"""Fixtures of the rule tests: the rules as data, and promtool."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "rules"
+
+
+@pytest.fixture(scope="session")
+def rules_dir() -> Path:
+    return RULES
+
+
+@pytest.fixture(scope="session")
+def rule_files() -> list[Path]:
+    """Every rule file: all YAML under rules/ that is neither a test nor Prometheus's configuration."""
+    files = [path for path in RULES.rglob("*.yml") if "tests" not in path.parts and path.name != "prometheus.yml"]
+    assert files
+    return sorted(files)
+
+
+@pytest.fixture(scope="session")
+def rules(rule_files: list[Path]) -> list[dict[str, Any]]:
+    """Every rule, with the file that holds it under `file`."""
+    return [
+        {**rule, "file": str(path.relative_to(RULES))}
+        for path in rule_files
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Callable[..., str]:
+    """Runs promtool with the given arguments; gives its output, fails the test when it fails."""
+    binary = shutil.which("promtool")
+    if binary is None:
+        pytest.fail("promtool is not on PATH: install Debian's package `prometheus` (2.42 or newer)")
+
+    def run(*arguments: str | Path, timeout: float = 120) -> str:
+        command = [binary, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        output = done.stdout + done.stderr
+        assert done.returncode == 0, f"{' '.join(command)}\n{output}"
+        return output
+
+    return run
