@@ -94,7 +94,7 @@ def _wrong() -> Row:
                 queries.components_down(),
                 RED,
             ),
-            Cell(_alert_table(), 14, 9),
+            Cell(_alert_table(), 15, 9),
             Cell(
                 time_series(
                     "Bottlenecks",
@@ -104,7 +104,7 @@ def _wrong() -> Row:
                     counts=True,
                     legend_right=True,
                 ),
-                10,
+                9,
                 9,
             ),
         ),
@@ -126,7 +126,7 @@ def _alert_table() -> core.Table:
         "One row per firing alert. Causes mute the symptoms of their service in Alertmanager, not here. "
         "For how long: since the condition first held.",
         keys,
-        (Column("For", queries.firing_alerts(), decimals=0),),
+        (Column("For", queries.firing_alerts(), width=90),),
     )
 
 

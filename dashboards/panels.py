@@ -91,8 +91,8 @@ def time_series(
 ) -> core.TimeSeries:
     """Lines over time with a table legend of last, mean and max.
 
-    `limit` is the least top of the axis (a ratio's 1). `counts` is for whole numbers that jump. `dashed` is a regular
-    expression of series names drawn as dashed grey lines, such as objectives.
+    `limit` is the least top of the axis (a ratio's 1). `counts` is for numbers that jump, such as how many there are.
+    `dashed` is a regular expression of series names drawn as dashed grey lines, such as objectives.
     """
     overrides = [_dashed(dashed)] if dashed else []
     return core.TimeSeries(
@@ -114,7 +114,6 @@ def time_series(
         showPoints="never",
         stacking={"mode": "none", "group": "A"},
         valueMin=0,
-        valueDecimals=0 if counts else None,
         axisSoftMax=limit,
         thresholds=_steps(()),
         overrides=overrides,
