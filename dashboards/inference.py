@@ -3,10 +3,10 @@
 from grafanalib import core
 
 from dashboards import queries
-from dashboards.layout import Cell, Row, dashboard, datasource_variable, label_variable
+from dashboards.layout import Cell, Row, dashboard, datasource_variable, graph, label_variable
 from dashboards.overview import changes_annotation
 from dashboards.panels import AMBER, GREEN, RED, Column, Key, Step, stat, table, time_series
-from dashboards.queries import Query, Scope, signal
+from dashboards.queries import Scope, signal
 
 UID = "optiinfra-inference"
 _SERVICE = 'service=~"$service", model=~"$model"'
@@ -32,10 +32,6 @@ def build() -> core.Dashboard:
         rows=(_state(), _saturation(), _latency(), _throughput(), _canary(), _configuration()),
         annotations=(changes_annotation(_SCOPE),),
     )
-
-
-def _graph(title: str, description: str, *shown: Query, width: int = 8, limit: float | None = None) -> Cell:
-    return Cell(time_series(title, description, *shown, limit=limit, dashed=".*(objective|limit)$"), width, 9)
 
 
 def _state() -> Row:
@@ -81,35 +77,35 @@ def _saturation() -> Row:
     return Row(
         "Saturation",
         (
-            _graph(
+            graph(
                 "Requests running",
                 "Batch size of each replica; dashed: its limit, as the engine, the inventory or the plateau tells it.",
                 signal("replica:llm_requests_running", _SCOPE),
                 signal("replica:llm_max_running_requests", _SCOPE, "{{instance}} limit"),
             ),
-            _graph(
+            graph(
                 "Requests waiting",
                 "Requests queued in each engine. A queue beside an idle cache is a batch limit set too low.",
                 signal("replica:llm_requests_waiting", _SCOPE),
             ),
-            _graph(
+            graph(
                 "KV cache usage",
                 "KV blocks in use by live requests. It saws under pressure, so judge it together with preemptions.",
                 signal("replica:llm_kv_cache_usage:ratio", _SCOPE),
                 limit=1,
             ),
-            _graph(
+            graph(
                 "Batch, share of its limit",
                 "Mean batch size over the batch limit, 2 minutes; 100 % while requests wait is admission-limited.",
                 signal("replica:llm_admission_fullness:ratio_avg2m", _SCOPE),
                 limit=1,
             ),
-            _graph(
+            graph(
                 "Preemptions",
                 "Running requests thrown out for want of KV blocks, per second: their work is done again.",
                 signal("replica:llm_preemptions:rate1m", _SCOPE),
             ),
-            _graph(
+            graph(
                 "Queue share of TTFT",
                 "Part of the time to the first token that is spent waiting for admission.",
                 signal("replica:llm_queue_share_of_ttft:ratio_rate5m", _SCOPE),
@@ -123,7 +119,7 @@ def _latency() -> Row:
     return Row(
         "Latency",
         (
-            _graph(
+            graph(
                 "Time to first token",
                 "Median and p95 of the service over 5 minutes, p95 over 1 minute; dashed: the objective.",
                 signal("service:llm_ttft_seconds:p50_5m", _SCOPE, "{{service}} p50"),
@@ -131,14 +127,14 @@ def _latency() -> Row:
                 signal("service:llm_ttft_seconds:p95_1m", _SCOPE, "{{service}} p95 over 1m"),
                 queries.objective("ttft_p95_seconds", Scope()),
             ),
-            _graph(
+            graph(
                 "Inter-token latency",
                 "Gap between two tokens of one answer; dashed: the objective.",
                 signal("service:llm_itl_seconds:p50_5m", _SCOPE, "{{service}} p50"),
                 signal("service:llm_itl_seconds:p95_5m", _SCOPE, "{{service}} p95"),
                 queries.objective("itl_p95_seconds", Scope()),
             ),
-            _graph(
+            graph(
                 "Request duration p95",
                 "From arrival to the last token.",
                 signal("service:llm_request_duration_seconds:p95_5m", _SCOPE, "{{service}} p95"),
@@ -149,7 +145,7 @@ def _latency() -> Row:
 
 def _throughput() -> Row:
     def both(title: str, description: str, prompt: str, generation: str) -> Cell:
-        return _graph(
+        return graph(
             title,
             description,
             signal(prompt, _SCOPE, "{{instance}} in"),
@@ -165,12 +161,12 @@ def _throughput() -> Row:
                 "replica:llm_prompt_tokens:rate1m",
                 "replica:llm_generation_tokens:rate1m",
             ),
-            _graph(
+            graph(
                 "Requests finished",
                 "Finished requests per second of each replica.",
                 signal("replica:llm_requests:rate1m", _SCOPE),
             ),
-            _graph(
+            graph(
                 "Errors",
                 "Errors and aborts over finished requests, 5 minutes; dashed: the objective.",
                 signal("replica:llm_request_errors:ratio_rate5m", _SCOPE),
@@ -182,13 +178,13 @@ def _throughput() -> Row:
                 "replica:llm_request_prompt_tokens:mean_5m",
                 "replica:llm_request_generation_tokens:mean_5m",
             ),
-            _graph(
+            graph(
                 "Prefix-cache hits",
                 "Prompt tokens found in the prefix cache over tokens looked up.",
                 signal("replica:llm_prefix_cache_hit:ratio_rate5m", _SCOPE),
                 limit=1,
             ),
-            _graph(
+            graph(
                 "KV tokens per running request",
                 "What one running request holds of the KV cache: with the cache's size it bounds the batch.",
                 signal("replica:llm_tokens_per_running_request:avg5m", _SCOPE),
@@ -200,12 +196,12 @@ def _throughput() -> Row:
 def _canary() -> Row:
     def beside(title: str, description: str, name: str) -> Cell:
         replica, service = f"replica:{name}", f"service:{name}"
-        return _graph(title, description, queries.replica_over_service(replica, service, _SCOPE))
+        return graph(title, description, queries.replica_over_service(replica, service, _SCOPE))
 
     return Row(
         "Canary beside the others",
         (
-            _graph(
+            graph(
                 "TTFT p95 of each replica",
                 "Over 1 minute. The canary's line should fall below the others' when a change helps.",
                 signal("replica:llm_ttft_seconds:p95_1m", _SCOPE),

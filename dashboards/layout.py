@@ -7,7 +7,8 @@ from typing import Any
 import attr
 from grafanalib import core
 
-from dashboards.panels import DATASOURCE
+from dashboards.panels import DATASOURCE, time_series
+from dashboards.queries import Query
 
 GRID_WIDTH = 24
 TAG = "optiinfra"
@@ -30,6 +31,14 @@ class Row:
 
     title: str
     cells: tuple[Cell, ...]
+
+
+def graph(
+    title: str, description: str, *queries: Query, width: int = 8, height: int = 9, limit: float | None = None
+) -> Cell:
+    """Lines over time; series whose legend ends in "objective" or "limit" are dashed."""
+    panel = time_series(title, description, *queries, limit=limit, dashed=".*(objective|limit)$")
+    return Cell(panel, width, height)
 
 
 def place(rows: Sequence[Row]) -> list[core.Panel]:

@@ -3,9 +3,10 @@
 from grafanalib import core
 
 from dashboards import queries
-from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, label_variable
-from dashboards.panels import AMBER, GREEN, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
+from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, graph, label_variable
+from dashboards.panels import AMBER, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
+from dashboards.stack_rows import itself, machines
 
 UID = "optiinfra-overview"
 _SCOPE = Scope()
@@ -27,7 +28,7 @@ def build() -> core.Dashboard:
             label_variable("service", "Service", "replica:llm_up"),
             label_variable("node", "Node", "node:host_cpu_busy:ratio"),
         ),
-        rows=(_wrong(), _decisions(), _objectives(), _load(), _nodes(), _itself()),
+        rows=(_wrong(), _decisions(), _objectives(), _load(), machines(_SCOPE), itself()),
         annotations=(changes_annotation(_SCOPE),),
     )
 
@@ -46,12 +47,6 @@ def changes_annotation(scope: Scope) -> dict[str, object]:
 def _tile(title: str, description: str, query: Query, colour: str) -> Cell:
     """A count that should be zero, coloured from 1 on."""
     return Cell(stat(title, description, query, steps=(Step(1, colour),)), 4, 4)
-
-
-def _graph(
-    title: str, description: str, *shown: Query, height: int = 8, width: int = 8, limit: float | None = None
-) -> Cell:
-    return Cell(time_series(title, description, *shown, limit=limit, dashed=".* objective"), width, height)
 
 
 def _wrong() -> Row:
@@ -163,14 +158,14 @@ def _objectives() -> Row:
         "Objectives",
         (
             Cell(_service_table(), 24, 6),
-            _graph(
+            graph(
                 "Time to first token p95",
                 "Slowest 5 % of requests wait longer than this for their first token; dashed: the objective.",
                 signal("service:llm_ttft_seconds:p95_1m", _SCOPE),
                 queries.objective("ttft_p95_seconds", _SCOPE),
                 width=12,
             ),
-            _graph(
+            graph(
                 "Inter-token latency p95",
                 "Slowest 5 % of the gaps between two tokens; dashed: the objective.",
                 signal("service:llm_itl_seconds:p95_1m", _SCOPE),
@@ -211,101 +206,21 @@ def _load() -> Row:
     return Row(
         "Saturation and throughput",
         (
-            _graph(
+            graph(
                 "Requests waiting",
                 "Requests queued in the engines, all replicas of a service.",
                 signal("service:llm_requests_waiting:sum", _SCOPE),
             ),
-            _graph(
+            graph(
                 "KV cache usage",
                 "Mean over the replicas of a service; near 100 % the cache limits the batch.",
                 signal("service:llm_kv_cache_usage:avg", _SCOPE),
                 limit=1,
             ),
-            _graph(
+            graph(
                 "Output tokens",
                 "Tokens generated per second, all replicas of a service.",
                 signal("service:llm_generation_tokens:rate1m", _SCOPE),
-            ),
-        ),
-    )
-
-
-def _nodes() -> Row:
-    return Row(
-        "Nodes",
-        (
-            _graph(
-                "CPU busy",
-                "CPU time that is neither idle nor waiting for I/O.",
-                signal("node:host_cpu_busy:ratio", _SCOPE),
-                limit=1,
-            ),
-            _graph(
-                "CPU pressure",
-                "Share of time in which some task waited for a CPU: what starves an engine's scheduler.",
-                signal("node:host_cpu_pressure:ratio_rate2m", _SCOPE),
-                limit=1,
-            ),
-            _graph(
-                "Memory used",
-                "Host memory that new work cannot get without swapping.",
-                queries.memory_used(_SCOPE),
-                limit=1,
-            ),
-        ),
-    )
-
-
-def _itself() -> Row:
-    return Row(
-        "OptiInfra itself",
-        (
-            Cell(
-                stat(
-                    "Recommender",
-                    "Whether the recommender's parts work.",
-                    queries.components(),
-                    base=RED,
-                    steps=(Step(1, GREEN),),
-                    texts={0: "down", 1: "up"},
-                ),
-                12,
-                5,
-            ),
-            Cell(
-                stat(
-                    "Targets down",
-                    "Scrape targets that do not answer, by job.",
-                    queries.targets_down(),
-                    steps=(Step(1, RED),),
-                ),
-                12,
-                5,
-            ),
-            _graph(
-                "Alert intake",
-                "Notifications per minute from Alertmanager, by what became of them.",
-                queries.notifications_per_minute(),
-                width=6,
-            ),
-            _graph(
-                "Intake backlog",
-                "Alerts that were accepted and not yet looked at.",
-                queries.intake_backlog(),
-                width=6,
-            ),
-            _graph(
-                "Oldest alert not looked at",
-                "It grows while the recommender's worker stands still.",
-                queries.oldest_pending(),
-                width=6,
-            ),
-            _graph(
-                "Scrape duration",
-                "How long Prometheus waits for each job's slowest target.",
-                queries.scrape_duration(),
-                width=6,
             ),
         ),
     )
