@@ -173,6 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--shared-prefix", type=int, default=0)
     parser.add_argument("--prefix-groups", type=int, default=1)
     parser.add_argument("--stream-share", type=float, default=0.05)
+    parser.add_argument("--backlog", type=int, default=0, help="requests sent at once at the start")
     parser.add_argument("--report-seconds", type=float, default=10.0)
     return parser
 
@@ -188,6 +189,7 @@ def traffic_of(options: argparse.Namespace) -> Traffic:
         shared_prefix=options.shared_prefix,
         prefix_groups=options.prefix_groups,
         stream_share=options.stream_share,
+        backlog=options.backlog,
     )
 
 

@@ -20,6 +20,7 @@ from recommender.errors import ConfigError
 from recommender.inventory import Inventory
 from recommender.inventory_file import load_inventory
 
+BACKLOG_PER_REPLICA = 40
 ROLES = ("viewer", "approver", "admin", "agent", "alert_source")
 
 
@@ -176,7 +177,9 @@ class Stack:
 
     def _load(self) -> Command:
         urls = self.ports.engine_urls(render.REPLICAS)
-        return Command("load", (sys.executable, "-m", "demo.load", "--model", render.MODEL, *urls))
+        # A queue from the first scrape on: rules that ask for two minutes of waiting need not wait for one to build up.
+        backlog = ("--backlog", str(BACKLOG_PER_REPLICA * len(urls)))
+        return Command("load", (sys.executable, "-m", "demo.load", "--model", render.MODEL, *backlog, *urls))
 
     def _exporter(self) -> Command:
         return Command(

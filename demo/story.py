@@ -94,9 +94,9 @@ class Story:
         self._approval = approval
         self._auto = auto
         self._alerts: dict[tuple[str, str], str] = {}
-        self._figures: dict[str, Figures] = {}
         self._before: Figures | None = None
         self._next_figures = 0.0
+        self._next_problem = 0.0
         self._known: dict[str, tuple[str, int]] = {}
         """Workflow id -> state and number of verdicts already told."""
         self._acted: set[tuple[str, str]] = set()
@@ -139,14 +139,19 @@ class Story:
                 self._tell_workflow(workflow["id"], workflow)
                 self._act_once(workflow["id"], workflow["service"], workflow["state"])
         except Unreadable as problem:
+            self._tell_problem(str(problem))
+
+    def _tell_problem(self, problem: str) -> None:
+        """Say what keeps the story waiting, and again only after a while."""
+        if self._teller.elapsed >= self._next_problem:
             self._teller.say(f"(waiting: {problem})", "dim")
+            self._next_problem = self._teller.elapsed + FIGURES_SECONDS
 
     def _tell_figures(self) -> None:
         quiet = bool(self.settled)
         self._next_figures = self._teller.elapsed + (QUIET_FIGURES_SECONDS if quiet else FIGURES_SECONDS)
         for service in self._services:
             figures = self._prometheus.figures(service)
-            self._figures[service] = figures
             self._teller.say(wording.traffic(service, figures), "dim")
 
     def _tell_alerts(self) -> None:

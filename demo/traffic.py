@@ -1,5 +1,6 @@
 """What the load generator will send: Poisson arrivals of requests with log-normal lengths, all from one seed."""
 
+import itertools
 import math
 import random
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ class Traffic:
     """Tokens that begin the prompts of one group alike."""
     prefix_groups: int = 1
     stream_share: float = 0.0
+    backlog: int = 0
+    """Requests that come at time 0, as if the load had been running for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,9 @@ def arrivals(traffic: Traffic, seed: int) -> Iterator[Arrival]:
     rng = random.Random(seed)
     prefixes = [_tokens(rng, traffic.shared_prefix) for _ in range(traffic.prefix_groups)]
     at = 0.0
-    while True:
-        at += rng.expovariate(traffic.rate)
+    for index in itertools.count():
+        if index >= traffic.backlog:
+            at += rng.expovariate(traffic.rate)
         yield Arrival(
             at=at,
             prompt=(*rng.choice(prefixes), *_tokens(rng, traffic.prompt.draw(rng))),

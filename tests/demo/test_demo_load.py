@@ -36,6 +36,13 @@ def test_arrivals_are_poisson_at_the_asked_rate_and_repeat_by_seed() -> None:
     assert first[:50] != list(itertools.islice(arrivals(DEMO, seed=8), 50))
 
 
+def test_a_backlog_comes_at_once_and_the_rest_at_its_rate() -> None:
+    first = list(itertools.islice(arrivals(replace(DEMO, backlog=30), seed=7), 1000))
+
+    assert [one.at for one in first[:30]] == [0.0] * 30
+    assert first[-1].at == pytest.approx(970 / DEMO.rate, rel=0.1)
+
+
 def test_lengths_have_the_asked_mean_and_stay_in_bounds() -> None:
     drawn = list(itertools.islice(arrivals(DEMO, seed=1), 5000))
 
