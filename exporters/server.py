@@ -6,7 +6,7 @@ import time
 from typing import Any
 from wsgiref.types import WSGIApplication
 
-import waitress  # type: ignore[import-untyped]  # it ships no types
+import waitress
 from waitress import wasyncore
 
 from exporters.errors import SettingsError
