@@ -127,7 +127,8 @@ def _promised(
     says = f"{name} {figure(metric, new)} against {figure(metric, old)} ({percent(new, old)})"
     p_better, p_worse = p_less(better[::stride], worse[::stride]), p_less(worse[::stride], better[::stride])
     if gain >= needed and _not_chance(gain, better, worse, p_better):
-        return _comparison(metric, new, old, PASS, says, p=p_better)
+        sure = f"p = {p_better:.2g}" if p_better is not None and p_better < P_LIMIT else "each sample better than each"
+        return _comparison(metric, new, old, PASS, f"{says}, {sure}", p=p_better)
     if -gain >= needed and _not_chance(-gain, worse, better, p_worse):
         if not require_improvement and _demand_fell(metric, canary):
             return _comparison(metric, new, old, PASS, f"{says}, with nothing waiting: fewer requests came", p=p_worse)
@@ -200,8 +201,6 @@ def _summary(
 ) -> str:
     promised, *guards = comparisons
     parts = [promised.text]
-    if promised.p_value is not None:
-        parts[0] += f", p = {promised.p_value:.2g}"
     parts += [guard.text for guard in guards if guard.outcome is not PASS]
     if guards and all(guard.outcome is PASS for guard in guards):
         parts.append("no guard was hurt")
