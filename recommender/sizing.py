@@ -169,9 +169,9 @@ def raise_memory_fraction(old: float, *, free_bytes: float | None, used_ratio: f
     """
     if free_bytes is None or used_ratio is None or not 0 <= used_ratio < 1:
         return NotApplicable("free device memory is unknown: raising the share could end the engine at start")
+    if free_bytes <= MEMORY_RESERVE_BYTES:
+        return NotApplicable(f"{free_bytes / 2**30:.1f} GiB of device memory are free, within the 3 GiB reserve")
     total = free_bytes / (1 - used_ratio)
-    if total <= 0:
-        return NotApplicable("device memory is unknown: raising the share could end the engine at start")
     room = old + (free_bytes - MEMORY_RESERVE_BYTES) / total
     exact = min(MAX_MEMORY_FRACTION, room, old + MAX_MEMORY_STEP)
     new = math.floor(exact * 1000 + 1e-6) / 1000

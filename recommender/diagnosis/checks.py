@@ -128,4 +128,4 @@ def _sentence(label: str, reading: Reading, limit: float | None, words: tuple[st
     shown = f"{label} {figure(reading.value, reading.unit)}"
     if limit is None:
         return f"{shown}, its limit is unknown"
-    return f"{shown}, {words[0] if holds else words[1]} {figure(limit, reading.unit)}"
+    return f"{shown}, {words[0] if holds else words[1]} {figure(limit, reading.unit if limit else '')}"

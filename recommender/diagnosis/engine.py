@@ -9,6 +9,7 @@ from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, E
 from rules.catalog import ALERTS, Bottleneck, BottleneckKind
 
 CONFIDENCE_FLOOR = 0.6  # tuning §4.4: below it a recommendation is suppressed
+_FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
 
 # First match is the root, the rest are its symptoms or weaker causes (tuning §0.2 no. 5).
 PRECEDENCE = (
@@ -117,7 +118,7 @@ def _unknown(checks: Iterable[Check]) -> tuple[str, ...]:
 
 def _root_text(evidence: Evidence, root: Finding, rest: tuple[Finding, ...]) -> str:
     where = f" on {', '.join(root.instances)}" if root.instances else ""
-    facts = "; ".join(check.text for check in root.checks[1:] if check.agrees)
+    facts = "; ".join([check.text for check in root.checks[1:] if check.agrees][:_FACTS_IN_TEXT])
     text = f"{evidence.service}: {TITLES[root.bottleneck]}{where}: {facts}."
     symptoms = [TITLES[finding.bottleneck] for finding in rest if finding.kind is BottleneckKind.SYMPTOM]
     return f"{text} Because of it {' and '.join(symptoms)}." if symptoms else text

@@ -28,7 +28,7 @@ def cap_concurrency(evidence: Evidence, finding: Finding, context: PlanContext) 
         return sized
     return Advice(
         f"Without a restart: let the gateway send at most {sized.value:.0f} requests at a time to each replica "
-        f"({sized.formula}); requests then wait there instead of being preempted."
+        f"({sized.formula}, with mean lengths); requests then wait there instead of being preempted."
     )
 
 
