@@ -23,10 +23,13 @@ def read_text(path: Path) -> str | None:
         return None
     except OSError as error:
         raise ExecutorError(_refusal(path) or f"{path} cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        if refusal := _refusal(path, os.fstat(descriptor)):
-            raise ExecutorError(refusal)
-        content = file.read(_SIZE_LIMIT + 1)
+    try:
+        refusal = _refusal(path, os.fstat(descriptor))
+        content = b"" if refusal else _read(descriptor)
+    finally:
+        os.close(descriptor)
+    if refusal:
+        raise ExecutorError(refusal)
     if len(content) > _SIZE_LIMIT:
         raise ExecutorError(f"{path} is larger than {_SIZE_LIMIT} bytes: not an engine's configuration")
     try:
@@ -72,6 +75,12 @@ def remove(path: Path) -> None:
         _sync_directory(path.parent)
     except OSError as error:
         raise ExecutorError(f"{path} cannot be removed: {error.strerror}") from error
+
+
+def _read(descriptor: int) -> bytes:
+    """At most one byte more than is allowed."""
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(_SIZE_LIMIT + 1)
 
 
 def _status(path: Path) -> os.stat_result | None:
