@@ -10,7 +10,7 @@ from dashboards.queries import Scope, signal
 
 UID = "optiinfra-inference"
 _SERVICE = 'service=~"$service", model=~"$model"'
-# replica:llm_up has no model label, so the variables that start from it must not ask for one.
+# Of a replica that is down nobody knows the model, so what tells of it must not ask for one.
 _SCOPE = Scope(replica=f'{_SERVICE}, instance=~"$instance"', service=_SERVICE)
 _ANY_MODEL = Scope(replica='service=~"$service", instance=~"$instance"')
 _OBJECTIVE = (Step(0.8, AMBER), Step(1, RED))
@@ -30,7 +30,7 @@ def build() -> core.Dashboard:
             label_variable("instance", "Replica", 'replica:llm_up{service=~"$service"}'),
         ),
         rows=(_state(), _saturation(), _latency(), _throughput(), _canary(), _configuration()),
-        annotations=(changes_annotation(_SCOPE),),
+        annotations=(changes_annotation(),),
     )
 
 
@@ -62,7 +62,7 @@ def _state() -> Row:
                 time_series(
                     "Bottlenecks of the service",
                     "Replicas that show each bottleneck's condition at each instant, and the service's own.",
-                    *queries.bottlenecks(_SCOPE)[:2],
+                    *queries.bottlenecks(_ANY_MODEL)[:2],
                     counts=True,
                     legend_right=True,
                 ),
@@ -125,14 +125,14 @@ def _latency() -> Row:
                 signal("service:llm_ttft_seconds:p50_5m", _SCOPE, "{{service}} p50"),
                 signal("service:llm_ttft_seconds:p95_5m", _SCOPE, "{{service}} p95"),
                 signal("service:llm_ttft_seconds:p95_1m", _SCOPE, "{{service}} p95 over 1m"),
-                queries.objective("ttft_p95_seconds", Scope()),
+                queries.objective("ttft_p95_seconds"),
             ),
             graph(
                 "Inter-token latency",
                 "Gap between two tokens of one answer; dashed: the objective.",
                 signal("service:llm_itl_seconds:p50_5m", _SCOPE, "{{service}} p50"),
                 signal("service:llm_itl_seconds:p95_5m", _SCOPE, "{{service}} p95"),
-                queries.objective("itl_p95_seconds", Scope()),
+                queries.objective("itl_p95_seconds"),
             ),
             graph(
                 "Request duration p95",
@@ -170,7 +170,7 @@ def _throughput() -> Row:
                 "Errors",
                 "Errors and aborts over finished requests, 5 minutes; dashed: the objective.",
                 signal("replica:llm_request_errors:ratio_rate5m", _SCOPE),
-                queries.objective("error_ratio", Scope()),
+                queries.objective("error_ratio"),
             ),
             both(
                 "Lengths",
@@ -253,7 +253,7 @@ def _configuration() -> Row:
                     "Settings",
                     "Settings as the engine's configuration file or the inventory has them, read by the recommender.",
                     (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
-                    (Column("Value", queries.replica_knobs(Scope())),),
+                    (Column("Value", queries.replica_knobs()),),
                 ),
                 10,
                 7,

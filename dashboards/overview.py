@@ -29,15 +29,18 @@ def build() -> core.Dashboard:
             label_variable("node", "Node", "node:host_cpu_busy:ratio"),
         ),
         rows=(_wrong(), _decisions(), _objectives(), _load(), machines(_SCOPE), itself()),
-        annotations=(changes_annotation(_SCOPE),),
+        annotations=(changes_annotation(),),
     )
 
 
-def changes_annotation(scope: Scope) -> dict[str, object]:
-    """Marks where a replica's configuration changed: a canary, a roll-out or a roll-back."""
+def changes_annotation() -> dict[str, object]:
+    """Marks where a replica's configuration changed: a canary, a roll-out or a roll-back.
+
+    Grafana 7 draws annotations on its old graph panel only; 8 and later on all of ours.
+    """
     return annotation(
         "Configuration changes",
-        f"changes(optiinfra_replica_knob{{{scope.service}}}[1m]) > 0",
+        queries.knob_changes(),
         "{{knob}} changed",
         "{{service}} {{instance}}",
         "blue",
@@ -145,7 +148,7 @@ def _decisions() -> Row:
                     "Settings as the engine's configuration file or the inventory has them. Replicas of one service "
                     "differ while a change is on its canary.",
                     (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
-                    (Column("Value", queries.replica_knobs(_SCOPE)),),
+                    (Column("Value", queries.replica_knobs()),),
                 ),
                 12,
             ),
@@ -162,14 +165,14 @@ def _objectives() -> Row:
                 "Time to first token p95",
                 "Slowest 5 % of requests wait longer than this for their first token; dashed: the objective.",
                 signal("service:llm_ttft_seconds:p95_1m", _SCOPE),
-                queries.objective("ttft_p95_seconds", _SCOPE),
+                queries.objective("ttft_p95_seconds"),
                 width=12,
             ),
             graph(
                 "Inter-token latency p95",
                 "Slowest 5 % of the gaps between two tokens; dashed: the objective.",
                 signal("service:llm_itl_seconds:p95_1m", _SCOPE),
-                queries.objective("itl_p95_seconds", _SCOPE),
+                queries.objective("itl_p95_seconds"),
                 width=12,
             ),
         ),

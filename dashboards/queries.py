@@ -37,12 +37,16 @@ class Query:
     unit: str
 
 
+# For series that are labelled by service and not by model.
+_SERVICE_ONLY = 'service=~"$service"'
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """Label selectors of a dashboard, one per level: what its variables narrow."""
 
-    replica: str = 'service=~"$service"'
-    service: str = 'service=~"$service"'
+    replica: str = _SERVICE_ONLY
+    service: str = _SERVICE_ONLY
     node: str = 'node=~"$node"'
     gpu: str = 'node=~"$node"'
 
@@ -107,15 +111,15 @@ def by_replica(name: str, scope: Scope) -> Query:
     return Query(f"max by (service, model, instance, engine, node) ({one.expr})", "", one.unit)
 
 
-def objective(name: str, scope: Scope) -> Query:
-    """What a service promises: the inventory's objective, else the default."""
+def objective(name: str) -> Query:
+    """What a service promises, whatever its model: the inventory's objective, else the default."""
     promised = OBJECTIVES[name]
-    return Query(f"{promised.series}{{{scope.service}}}", "{{service}} objective", _UNITS[promised.unit])
+    return Query(f"{promised.series}{{{_SERVICE_ONLY}}}", "{{service}} objective", _UNITS[promised.unit])
 
 
 def share_of_objective(name: str, objective_name: str, scope: Scope) -> Query:
     """A service-level signal over its objective: 1 is the limit of what was promised."""
-    value, promised = signal(name, scope), objective(objective_name, scope)
+    value, promised = signal(name, scope), objective(objective_name)
     expr = f"{value.expr} / on (service) group_left () {promised.expr}"
     return Query(f"max by (service, model) ({expr})", "{{service}}", "percentunit")
 
@@ -184,13 +188,18 @@ def workflows(states: tuple[str, ...] = ()) -> Query:
     return Query(f'sum(optiinfra_workflows{{state=~"{"|".join(states)}"}})', "workflows", "short")
 
 
-def replica_knobs(scope: Scope) -> Query:
+def replica_knobs() -> Query:
     """What each replica is configured with, as the recommender knows it."""
     return Query(
-        f"max by (service, instance, knob) (optiinfra_replica_knob{{{scope.service}}})",
+        f"max by (service, instance, knob) (optiinfra_replica_knob{{{_SERVICE_ONLY}}})",
         "{{instance}} {{knob}}",
         "short",
     )
+
+
+def knob_changes() -> str:
+    """Present for a minute after a replica's configuration changed."""
+    return f"changes(optiinfra_replica_knob{{{_SERVICE_ONLY}}}[1m]) > 0"
 
 
 def components() -> Query:

@@ -11,12 +11,14 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from dashboards import overview
 from dashboards.build import BOARDS, GENERATED_DIR, dashboard_files
 from dashboards.cli import build
 from dashboards.inspection import PanelQuery, panel_queries, substitute
 from dashboards.layout import GRID_WIDTH, SCHEMA_VERSION, TAG
 from dashboards.panels import DATASOURCE, MixedUnitsError, time_series
 from dashboards.queries import PROMETHEUS_METRICS, RECOMMENDER_METRICS, Query, Scope, grafana_unit, signal
+from recommender.model import WorkflowState
 from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, SOURCE_WINDOWS
 
 MODELS = {name: json.loads(text) for name, text in dashboard_files().items()}
@@ -153,6 +155,22 @@ def test_every_series_that_a_panel_or_annotation_asks_for_is_in_a_catalogue(mode
     ]
 
     assert set().union(*(_series_in(expr) for expr in exprs)) - KNOWN_SERIES == set()
+
+
+def test_choosing_a_model_hides_nothing_that_has_no_model_label(model: dict) -> None:
+    without_model = re.compile(r"(service:objective:\w+|optiinfra_\w+|replica:llm_up|bottleneck:evidence)\{([^}]*)\}")
+    selectors = without_model.findall(json.dumps(model).replace('\\"', '"'))
+
+    assert selectors
+    assert [(series, labels) for series, labels in selectors if "model" in labels] == []
+
+
+def test_workflow_states_are_the_recommenders() -> None:
+    waiting, moving = set(overview.PENDING), set(overview.UNDER_WAY)
+
+    assert waiting | moving == {state.value for state in WorkflowState} - {
+        *("advised", "succeeded", "rejected", "expired", "cancelled", "superseded", "rolled_back", "rollback_failed")
+    }
 
 
 def test_links_lead_to_boards_that_exist(model: dict) -> None:
