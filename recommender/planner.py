@@ -26,17 +26,23 @@ from recommender.model import (
 )
 from recommender.playbooks import PLAYBOOKS, Advice, Effects, PlanContext, Playbook
 from recommender.playbooks.scope import ChangeScope, change_scope
-from recommender.sizing import NotApplicable
+from recommender.sizing import LinearItl, NotApplicable
 
 Outcome = Change | Advice | NotApplicable
 
 
 def context_of(
-    service: str, config: ServiceConfig | None, targets: Sequence[ReplicaTarget], executor: Executor | None
+    service: str,
+    config: ServiceConfig | None,
+    targets: Sequence[ReplicaTarget],
+    executor: Executor | None,
+    *,
+    itl: LinearItl | None = None,
 ) -> PlanContext:
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
-    A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it.
+    A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
+    the latency model that `calibration.fit_itl` found, if any.
     """
     if config is None:
         return PlanContext(service=service)
@@ -48,6 +54,7 @@ def context_of(
         settings={target.instance: _settings(executor, target) for target in targets},
         declared=config.settings.declared(),
         verification=config.verification,
+        itl=itl,
     )
 
 

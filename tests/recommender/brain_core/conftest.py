@@ -227,7 +227,22 @@ def recorded_series(now: float) -> str:
     add("service:bottleneck:evidence", 0.2, service="chat", model="m", bottleneck="high_latency", objective="itl")
     add("replica:llm_up", 0, service="batch", instance="10.9.9.9:8000")
     add("replica:llm_up", 1, service=HOSTILE, instance="10.8.8.8:8000")
+    lines.extend(_history(now))
     return "\n".join(sorted(lines, key=_family)) + "\n# EOF\n"
+
+
+def _history(now: float) -> list[str]:
+    """Four hours of one replica whose latency follows its batch: 20 ms + 1 ms·B."""
+    labels = 'service="history",instance="10.7.7.7:8000"'
+    batches = [4 + minute % 50 for minute in range(250)]
+    lines = []
+    for minute, batch in enumerate(batches):
+        at = now - 60 * (len(batches) - 1 - minute)
+        recent = batches[max(0, minute - 5) : minute + 1]
+        itl = 0.020 + 0.001 * sum(recent) / len(recent)
+        lines.append(f"replica:llm_requests_running{{{labels}}} {batch} {at:.3f}")
+        lines.append(f"replica:llm_itl_seconds:mean_5m{{{labels}}} {itl} {at:.3f}")
+    return lines
 
 
 def _family(line: str) -> str:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from recommender.calibration import fit_itl
 from recommender.errors import PrometheusError
 from recommender.evidence import gather, quote
 from recommender.model import Evidence
@@ -190,3 +191,14 @@ def test_a_service_name_cannot_leave_its_literal(client: PrometheusClient, recor
 def test_evidence_of_an_unreachable_prometheus_is_an_error(recorded: tuple[str, datetime]) -> None:
     with pytest.raises(PrometheusError):
         gather(PrometheusClient("http://127.0.0.1:9", timeout_seconds=1), "chat", recorded[1])
+
+
+@pytest.mark.process
+def test_the_latency_model_is_fitted_from_history_and_absent_without(
+    client: PrometheusClient, recorded: tuple[str, datetime]
+) -> None:
+    fit = fit_itl(client, "history", recorded[1])
+    assert fit is not None
+    assert fit.alpha_seconds == pytest.approx(0.020, rel=0.02)
+    assert fit.beta_seconds == pytest.approx(0.001, rel=0.02)
+    assert fit_itl(client, "chat", recorded[1]) is None
