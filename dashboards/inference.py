@@ -208,12 +208,12 @@ def _canary() -> Row:
             ),
             beside(
                 "TTFT p95 over the service's",
-                "100 % is like the service as a whole; a canary below it is faster.",
+                "1 is like the service as a whole; a canary below it is faster.",
                 "llm_ttft_seconds:p95_1m",
             ),
             beside(
                 "ITL p95 over the service's",
-                "100 % is like the service as a whole; a canary above it pays for throughput with slower tokens.",
+                "1 is like the service as a whole; a canary above it pays for throughput with slower tokens.",
                 "llm_itl_seconds:p95_1m",
             ),
         ),
@@ -242,7 +242,7 @@ def _configuration() -> Row:
                     (
                         fact("Batch limit", "replica:llm_max_running_requests", 0),
                         fact("KV cache tokens", "replica:llm_kv_cache_capacity_tokens", 0),
-                        fact("Device memory share", "replica:llm_kv_cache_memory_fraction", 0),
+                        fact("Memory share", "replica:llm_kv_cache_memory_fraction", 0),
                     ),
                 ),
                 14,

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Series that exist only while something is wrong: a panel over them alone may be empty.
-_PROBLEM = re.compile(r":bottleneck:evidence\b|\bALERTS_FOR_STATE\b")
+# What exists only while or after something was wrong: a panel over it alone may be empty.
+_PROBLEM = re.compile(r":bottleneck:evidence\b|\bALERTS_FOR_STATE\b|\(optiinfra_workflows\) > 0")
 
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
-    """One target of one panel. `always` is false when it has series only while something is wrong."""
+    """One target of one panel. `always` is false when it has series only once something went wrong."""
 
     dashboard: str
     panel: str

@@ -128,7 +128,7 @@ def replica_over_service(replica_name: str, service_name: str, scope: Scope) -> 
     """A replica's figure over its service's: 1 is like the others, so a canary that helps or hurts stands out."""
     replica, service = signal(replica_name, scope), signal(service_name, scope)
     return Query(
-        f"{replica.expr} / on (service, model) group_left () ({service.expr} > 0)", "{{instance}}", "percentunit"
+        f"{replica.expr} / on (service, model) group_left () ({service.expr} > 0)", "{{instance}}", "suffix: x"
     )
 
 
@@ -182,9 +182,9 @@ def memory_used(scope: Scope) -> Query:
 
 
 def workflows(states: tuple[str, ...] = ()) -> Query:
-    """Workflows by state; with `states`, how many are in one of them."""
+    """Workflows by state, without the states that none is in; with `states`, how many are in one of them."""
     if not states:
-        return Query("sum by (state) (optiinfra_workflows)", "{{state}}", "short")
+        return Query("sum by (state) (optiinfra_workflows) > 0", "{{state}}", "short")
     return Query(f'sum(optiinfra_workflows{{state=~"{"|".join(states)}"}})', "workflows", "short")
 
 

@@ -1,5 +1,6 @@
 """The generated dashboards: that the JSON is current, consistent and asks only for series that exist."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -173,6 +174,15 @@ def test_workflow_states_are_the_recommenders() -> None:
     }
 
 
+def test_the_recommenders_own_metrics_are_ones_that_it_exports() -> None:
+    telemetry = importlib.util.find_spec("recommender.telemetry")
+    assert telemetry is not None
+    assert telemetry.origin is not None
+    source = Path(telemetry.origin).read_text(encoding="utf-8")
+
+    assert [name for name in sorted(RECOMMENDER_METRICS) if f'"{name}"' not in source] == []
+
+
 def test_links_lead_to_boards_that_exist(model: dict) -> None:
     for uid in re.findall(r"/d/([\w-]+)", json.dumps(model["panels"])):
         assert uid in BOARDS
@@ -209,7 +219,7 @@ def test_substitution_matches_everything_and_leaves_no_variable() -> None:
 def test_queries_that_need_a_problem_are_told_from_those_that_always_answer() -> None:
     only_while_wrong = {query.panel for query in QUERIES if not query.always}
 
-    assert only_while_wrong == {"Firing alerts", "Bottlenecks", "Bottlenecks of the service"}
+    assert only_while_wrong == {*("Firing alerts", "Bottlenecks", "Bottlenecks of the service", "Workflows by state")}
 
 
 def test_inspection_knows_the_board_and_the_panel_of_every_query() -> None:

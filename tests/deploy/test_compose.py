@@ -7,7 +7,6 @@ import re
 import stat
 import subprocess
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 import yaml
 
 from demo.engine.config import parse as parse_engine_flags
+from recommender.auth import load_tokens
 from recommender.inventory_file import load_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -265,11 +265,12 @@ def test_make_secrets_makes_what_compose_mounts_and_keeps_what_exists(tmp_path: 
     assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} <= set(first)
     assert first == {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    roles = {entry["role"]: entry["token_sha256"] for entry in yaml.safe_load(first["tokens.yml"])}
-    assert roles == {
-        role: sha256(first[role].encode()).hexdigest() for role in ("viewer", "alert_source", "approver", "admin")
-    }
-    assert all(len(first[role]) == 64 for role in roles)
+    tokens = load_tokens(folder / "tokens.yml")
+    for role in ("viewer", "alert_source", "approver", "admin"):
+        principal = tokens.authenticate(first[role])
+        assert principal is not None
+        assert principal.role == role
+        assert first[role] not in first["tokens.yml"]
 
 
 def test_secrets_stay_out_of_git() -> None:
