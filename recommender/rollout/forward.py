@@ -24,7 +24,8 @@ def bring(
     if replica.phase is ReplicaPhase.APPLIED:
         return _await_ready(replica, target, now, seen, limits)
     if replica.phase is ReplicaPhase.APPLYING and replica.attempts < limits.attempts:
-        return ApplyReplica(instance)
+        # Resumed: one that still serves is taken down as carefully as the first time.
+        return _begin(workflow, instance, now, seen, limits) if seen.serves(instance) else ApplyReplica(instance)
     why = replica.error or f"it did not end in {replica.attempts} attempts"
     return Move(Trigger.ROLL_BACK, f"{instance} could not be changed: {why}")
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from recommender.contracts import PromQL
 from recommender.metrics import VerificationMetric
-from recommender.verdict import Arm
+from recommender.verdict import RATE_WINDOW_SECONDS, Arm
 
 _COVERAGE = 0.8  # share of a window's points, over all replicas of the arm, that must be there
 _TTFT, _ITL = "replica:llm_ttft_seconds", "replica:llm_itl_seconds"
@@ -119,7 +119,9 @@ def _points(promql: PromQL, query: str, question: Question) -> tuple[float, ...]
 
 
 def _gaps(promql: PromQL, question: Question, selector: str) -> str:
-    present = _points(promql, f"count({_TTFT}_count:rate1m{selector})", question)
+    # A range, because an instant looks five minutes back and would not see a gap.
+    reach = round(max(question.interval_seconds, RATE_WINDOW_SECONDS))
+    present = _points(promql, f"count(count_over_time({_TTFT}_count:rate1m{selector}[{reach}s]))", question)
     expected = (int(question.window.seconds / question.interval_seconds) + 1) * len(question.instances)
     coverage = sum(present) / expected
     if coverage >= _COVERAGE:
