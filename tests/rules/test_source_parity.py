@@ -1,0 +1,252 @@
+"""A real Prometheus reads replayed vLLM states through the real prober and directly: the source signals are equal."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from demo.replay import Replayer, serve
+from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_EXTRA_WINDOWS, SOURCE_GAUGES, SOURCE_WINDOWS
+
+CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
+SOURCES = Path(__file__).parents[2] / "rules" / "sources"
+STATES = ("idle", "kv_pressure", "light", "prefix_hits", "saturated", "steady")
+DOWN = "down"
+# Scraped every second, the windows of 30s and 1m are full after this long.
+FULL_SECONDS = 66
+
+# vLLM has no series for these, or not in the captured configuration.
+ABSENT = {
+    "replica:llm_max_running_requests:engine",
+    "replica:llm_spec_draft_tokens",
+    "replica:llm_spec_accepted_tokens",
+}
+CONSTANT = {
+    "replica:llm_up",
+    "replica:llm_kv_cache_capacity_tokens",
+    "replica:llm_kv_cache_memory_fraction",
+    "replica:llm_engine_awake",
+}
+GAUGES = SOURCE_GAUGES.keys() - ABSENT
+COUNTERS = {
+    f"{stem}:rate{window}"
+    for stem in SOURCE_COUNTERS.keys() - ABSENT
+    for window in (*SOURCE_WINDOWS, *SOURCE_EXTRA_WINDOWS.get(stem, ()))
+}
+PARTS = {
+    f"{stem}{part}:rate{window}"
+    for stem in HISTOGRAMS
+    for part in ("_bucket", "_sum", "_count")
+    for window in SOURCE_WINDOWS
+}
+
+Series = dict[tuple[tuple[str, str], ...], float]
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {seconds} s: {what if isinstance(what, str) else what()}")
+        time.sleep(0.25)
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+@contextmanager
+def process(log: Path, *command: str) -> Iterator[None]:
+    with log.open("wb") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            yield
+        finally:
+            child.terminate()
+            child.wait(20)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Asks a running Prometheus, whose log is `log`."""
+
+    address: str
+    log: Path
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"http://{self.address}/api/v1/{path}", timeout=20) as answer:
+            return json.load(answer)["data"]
+
+    def __call__(self, expression: str) -> list[dict[str, Any]]:
+        return list(self.get(f"query?{urllib.parse.urlencode({'query': expression})}")["result"])
+
+
+def configuration(engine: str, exporter: str) -> dict[str, Any]:
+    """Every state as service `probed` and as service `direct`; one replica of service `both` is read both ways."""
+    closed = f"127.0.0.1:{free_port()}"
+
+    def probed(service: str, state: str) -> dict[str, Any]:
+        target = f"http://{closed if state == DOWN else engine}/{state}/metrics"
+        labels = {"service": service, "node": "n1", "instance": f"{state}:8000", "__param_target": target}
+        return {"targets": [exporter], "labels": labels}
+
+    def direct(service: str, state: str) -> dict[str, Any]:
+        labels = {
+            "service": service,
+            "node": "n1",
+            "instance": f"{state}:8000",
+            "__metrics_path__": f"/{state}/metrics",
+        }
+        return {"targets": [closed if state == DOWN else engine], "labels": labels}
+
+    both = ("both", "saturated")
+    return {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(SOURCES / name) for name in ("optiinfra.yml", "vllm.yml")],
+        "scrape_configs": [
+            {
+                "job_name": "llm-probe",
+                "metrics_path": "/probe",
+                "params": {"engine": ["vllm"]},
+                "static_configs": [probed(*both), *(probed("probed", state) for state in (*STATES, DOWN))],
+            },
+            {
+                "job_name": "vllm",
+                "static_configs": [direct(*both), *(direct("direct", state) for state in (*STATES, DOWN))],
+            },
+        ],
+    }
+
+
+@pytest.fixture(scope="module")
+def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
+    """Prometheus, when it has scraped every state for FULL_SECONDS."""
+    prometheus = shutil.which("prometheus")
+    if prometheus is None:
+        pytest.fail("prometheus is not on PATH: install Debian's package `prometheus` (2.42 or newer)")
+    folder = tmp_path_factory.mktemp("parity")
+    with ExitStack() as stack:
+        engine = stack.enter_context(serve(Replayer(CAPTURES))).removeprefix("http://")
+        exporter, address = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        command = [sys.executable, "-c", "from exporters.cli import exporter; exporter()"]
+        flags = ["--port", exporter.rpartition(":")[2], "--probe-allow", "127.0.0.1:*"]
+        stack.enter_context(process(folder / "exporter.log", *command, *flags))
+        config = folder / "prometheus.yml"
+        config.write_text(yaml.safe_dump(configuration(engine, exporter)), encoding="utf-8")
+        until(lambda: answers(f"http://{exporter}/healthz"), "the exporter answers", 30)
+        flags = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
+        log = folder / "prometheus.log"
+        stack.enter_context(process(log, prometheus, *flags))
+        ask = Query(address, log)
+        until(lambda: answers(f"http://{address}/-/ready"), "Prometheus is ready", 30)
+        age = f"count(max_over_time(replica:llm_up[1s] offset {FULL_SECONDS}s))"
+        targets = 2 * (len(STATES) + 1) + 1
+        until(lambda: any(float(row["value"][1]) == targets for row in ask(age)), "a full window of scrapes", 110)
+        yield ask
+
+
+def series(query: Query, expression: str, service: str) -> Series:
+    """Values by labels, the service left out, of one service."""
+    return {
+        tuple(sorted(item for item in row["metric"].items() if item[0] not in ("service", "__name__"))): float(
+            row["value"][1]
+        )
+        for row in query(expression)
+        if row["metric"].get("service") == service
+    }
+
+
+def records(query: Query, service: str) -> set[str]:
+    return {row["metric"]["__name__"] for row in query(f'{{__name__=~"replica:.+",service="{service}"}}')}
+
+
+def test_both_ways_record_the_same_signals(query: Query) -> None:
+    expected = GAUGES | COUNTERS | PARTS
+    assert records(query, "probed") == expected
+    assert records(query, "direct") == expected
+
+
+def differences(query: Query, signal: str) -> list[str]:
+    """Where the two ways differ now: constants at all, rates by more than a scrape's jitter, moving gauges as means."""
+    moving = signal in GAUGES - CONSTANT
+    expression = f"avg_over_time({signal}[30s])" if moving else signal
+    probed, direct = series(query, expression, "probed"), series(query, expression, "direct")
+    tolerance = 0 if signal in CONSTANT else 0.15 if moving else 0.05 if signal.endswith("5m") else 0.02
+    found = [f"{dict(labels)} has no counterpart" for labels in probed.keys() ^ direct.keys()]
+    return found + [
+        f"{dict(labels)}: probed {value}, direct {direct[labels]}"
+        for labels, value in probed.items()
+        if labels in direct and direct[labels] != pytest.approx(value, rel=tolerance, abs=1e-9)
+    ]
+
+
+@pytest.mark.parametrize("signal", sorted(GAUGES | COUNTERS | PARTS))
+def test_a_signal_is_the_same_both_ways(query: Query, signal: str) -> None:
+    labels = list(series(query, signal, "probed"))
+    names = {"instance", "engine", "node"} | ({"model"} if signal != "replica:llm_up" else set())
+    names |= {"le"} if "_bucket:" in signal else set()
+    assert {name for each in labels for name, _ in each} == names
+    assert {dict(each)["instance"] for each in labels} >= {f"{state}:8000" for state in STATES}
+    # A scrape that a busy machine delays moves a rate at that instant; a wrong rule differs for good.
+    until(lambda: not differences(query, signal), lambda: f"equal signals: {differences(query, signal)}", 20)
+
+
+def test_the_signals_say_what_the_captures_say(query: Query) -> None:
+    def value(signal: str, state: str) -> float:
+        (row,) = query(f'{signal}{{service="direct",instance="{state}:8000"}}')
+        return float(row["value"][1])
+
+    assert value("replica:llm_generation_tokens:rate1m", "saturated") == pytest.approx(2984, rel=0.05)
+    assert value("replica:llm_generation_tokens:rate1m", "idle") == 0
+    assert value("replica:llm_preemptions:rate1m", "kv_pressure") == pytest.approx(9.8, rel=0.05)
+    assert value("replica:llm_kv_cache_capacity_tokens", "kv_pressure") == 3072
+    assert value("replica:llm_kv_cache_capacity_tokens", "saturated") == 2048 * 128
+    assert value("replica:llm_kv_cache_memory_fraction", "idle") == 0.92
+    hits = value("replica:llm_prefix_cache_hit_tokens:rate1m", "prefix_hits")
+    assert hits / value("replica:llm_prefix_cache_query_tokens:rate1m", "prefix_hits") == pytest.approx(0.942, abs=0.01)
+
+
+def test_an_engine_that_is_down_is_said_to_be_so_both_ways_and_nothing_else_is(query: Query) -> None:
+    expected = {(("engine", "vllm"), ("instance", f"{DOWN}:8000"), ("node", "n1")): 0.0}
+    every = f'{{__name__=~"replica:.+",instance="{DOWN}:8000"}}'
+    for service in ("probed", "direct"):
+        assert series(query, every, service) == expected
+
+
+def test_a_replica_read_both_ways_gives_every_signal_once(query: Query) -> None:
+    assert records(query, "both") == GAUGES | COUNTERS | PARTS
+    # Two rules that wrote one series would give it twice the samples of a replica that is read one way.
+    for signal in ("replica:llm_up", "replica:llm_requests_running", "replica:llm_itl_seconds_count:rate1m"):
+        written = f'count_over_time({signal}{{instance="saturated:8000"}}[20s])'
+        (once,), (both,) = (series(query, written, service).values() for service in ("direct", "both"))
+        assert both < 1.5 * once
+
+
+def test_every_rule_evaluates(query: Query) -> None:
+    rules = [rule for group in query.get("rules")["groups"] for rule in group["rules"]]
+    assert {(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"} == set()
+    assert "Error on ingesting" not in query.log.read_text(encoding="utf-8")
