@@ -20,7 +20,7 @@ from recommender.errors import ConfigError
 from recommender.inventory import Inventory
 from recommender.inventory_file import load_inventory
 
-BACKLOG_PER_REPLICA = 40
+BACKLOG_PER_REPLICA = 25
 ROLES = ("viewer", "approver", "admin", "agent", "alert_source")
 
 

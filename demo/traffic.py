@@ -31,7 +31,7 @@ class Traffic:
     rate: float
     prompt: Lengths
     output: Lengths
-    patience: float = 20.0
+    patience: float = 10.0
     shared_prefix: int = 0
     """Tokens that begin the prompts of one group alike."""
     prefix_groups: int = 1
