@@ -45,8 +45,10 @@ class LinearItl:
     beta_seconds: float
 
     def batch_for(self, itl_seconds: float) -> float:
-        """The batch at which the mean ITL reaches `itl_seconds`; infinite for an engine that never slows down."""
-        return (itl_seconds - self.alpha_seconds) / self.beta_seconds if self.beta_seconds > 0 else math.inf
+        """The batch at which the mean ITL reaches `itl_seconds`: none, or any, for an engine that never slows down."""
+        if self.beta_seconds > 0:
+            return (itl_seconds - self.alpha_seconds) / self.beta_seconds
+        return math.inf if self.alpha_seconds <= itl_seconds else 0.0
 
     def tokens_per_second(self, batch: float) -> float:
         """Tokens per second of one replica at this batch: B / (alpha + beta·B)."""

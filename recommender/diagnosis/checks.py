@@ -109,12 +109,15 @@ def kleene_or(values: Iterable[bool | None]) -> bool | None:
 
 def _joined(shown: list[Check], checks: tuple[Check, ...], *, agrees: bool | None, word: str) -> Check:
     one = shown[0]
+    if len(shown) > 1:  # several figures have no one threshold; the one that is missing is what a person must know
+        lacking = [check for check in checks if check.threshold is not None and check.threshold_value is None]
+        one = lacking[0] if agrees is None and lacking else Check(text="", agrees=None)
     return Check(
         text=word.join(dict.fromkeys(check.text for check in shown)),
         agrees=agrees,
         readings=tuple(reading for check in checks for reading in check.readings),
-        threshold=one.threshold if len(shown) == 1 else None,
-        threshold_value=one.threshold_value if len(shown) == 1 else None,
+        threshold=one.threshold,
+        threshold_value=one.threshold_value,
     )
 
 

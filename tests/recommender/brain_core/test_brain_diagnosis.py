@@ -110,6 +110,15 @@ def test_a_threshold_that_prometheus_lacks_is_unknown_and_not_the_shipped_defaul
     assert "threshold:kv_cache_usage_room_ratio" in diagnosis.missing
 
 
+def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
+    signals: Callable[[str], dict[str, float]], evidence_of: Builder
+) -> None:
+    known = evidence_of(signals("steady")).thresholds
+    lacking = {name: value for name, value in known.items() if not name.startswith("kv_cache_usage")}
+    evidence = evidence_of(signals("kv_pressure"), (Bottleneck.KV_CACHE_PRESSURE,), thresholds=lacking)
+    assert "threshold:kv_cache_usage_high_ratio" in diagnose(evidence).missing
+
+
 def test_a_cause_that_is_mostly_unknown_is_suppressed(evidence_of: Builder) -> None:
     known = {"replica:llm_up": 1.0, "replica:llm_requests_waiting:min2m": 5.0}
     diagnosis = diagnose(evidence_of(known, (Bottleneck.ADMISSION_LIMITED,)))
