@@ -169,7 +169,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output-mean", type=float, default=100.0)
     parser.add_argument("--variation", type=float, default=0.5, help="coefficient of variation of both lengths")
     parser.add_argument("--max-length", type=int, default=1000, help="longest prompt and longest output")
-    parser.add_argument("--timeout", type=float, default=10.0, help="mean patience of a client")
+    parser.add_argument("--timeout", type=float, default=8.0, help="mean patience of a client beyond 50 ms a token")
     parser.add_argument("--shared-prefix", type=int, default=0)
     parser.add_argument("--prefix-groups", type=int, default=1)
     parser.add_argument("--stream-share", type=float, default=0.05)

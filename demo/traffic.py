@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 VOCABULARY = 4096
+PATIENCE_PER_TOKEN = 0.05
+"""Seconds that every client grants each token that it asked for: who wants a long answer waits longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,13 @@ class Lengths:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """A workload. `rate` in requests a second; `patience` in seconds, the mean time a client waits for its answer."""
+    """A workload. `rate` in requests a second; `patience` in seconds: how much longer than a brisk answer would take
+    (`PATIENCE_PER_TOKEN`) a client waits on average."""
 
     rate: float
     prompt: Lengths
     output: Lengths
-    patience: float = 10.0
+    patience: float = 8.0
     shared_prefix: int = 0
     """Tokens that begin the prompts of one group alike."""
     prefix_groups: int = 1
@@ -56,8 +59,8 @@ class Arrival:
 def arrivals(traffic: Traffic, seed: int) -> Iterator[Arrival]:
     """Yield requests for ever in order of time; equal arguments yield equal requests.
 
-    Patience is uniform between half and one and a half times its mean: clients that all gave up after the same time
-    would leave a first-come-first-served queue just before they are served, and their tokens would be wasted.
+    The patience of clients is uniform around its mean: if all gave up after the same time, they would leave a
+    first-come-first-served queue just before they are served, and their tokens would be wasted.
     """
     rng = random.Random(seed)
     prefixes = [_tokens(rng, traffic.shared_prefix) for _ in range(traffic.prefix_groups)]
@@ -65,11 +68,12 @@ def arrivals(traffic: Traffic, seed: int) -> Iterator[Arrival]:
     for index in itertools.count():
         if index >= traffic.backlog:
             at += rng.expovariate(traffic.rate)
+        output = traffic.output.draw(rng)
         yield Arrival(
             at=at,
             prompt=(*rng.choice(prefixes), *_tokens(rng, traffic.prompt.draw(rng))),
-            max_tokens=traffic.output.draw(rng),
-            patience=traffic.patience * rng.uniform(0.5, 1.5),
+            max_tokens=output,
+            patience=traffic.patience * rng.uniform(0.5, 1.5) + PATIENCE_PER_TOKEN * output,
             stream=rng.random() < traffic.stream_share,
             pick=rng.random(),
         )
