@@ -1,0 +1,131 @@
+"""`rules/prometheus.yml`: valid, loads every rule file, and labels targets as the contract says."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+TOKEN = "a-token-of-the-role-viewer"
+
+# What the recommender's service discovery gives: engine URLs with the labels of the inventory.
+DISCOVERED: dict[str, list[dict[str, Any]]] = {
+    "/api/v1/sd/llm-probe": [
+        {"targets": ["http://10.0.0.1:8000"], "labels": {"service": "chat", "node": "n1", "engine": "vllm"}},
+        {"targets": ["https://llm.example.org/v2/metrics"], "labels": {"service": "web", "node": "n2"}},
+    ],
+    "/api/v1/sd/vllm": [
+        {"targets": ["http://10.0.0.2:8000"], "labels": {"service": "direct", "node": "n3", "engine": "vllm"}},
+        {"targets": ["https://llm.example.org/base"], "labels": {"service": "based", "node": "n4"}},
+        {"targets": ["http://10.0.0.4:8000/base/metrics"], "labels": {"service": "full", "node": "n4"}},
+        {"targets": ["10.0.0.3:8000"], "labels": {"service": "plain", "node": "n4"}},
+    ],
+    "/api/v1/sd/node": [{"targets": ["10.0.0.1:8003"], "labels": {"node": "n1"}}],
+}
+
+
+@pytest.fixture
+def discovery() -> Iterator[str]:
+    """The address of a service discovery that wants the viewer's token."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+            body = json.dumps(DISCOVERED[self.path]).encode() if allowed else b""
+            self.send_response(200 if allowed else 401)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def installed(rules_dir: Path, tmp_path: Path) -> Path:
+    """The shipped file with its token beside it and its rule files where they lie."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "viewer.token").write_text(TOKEN)
+    config = yaml.safe_load((rules_dir / "prometheus.yml").read_text(encoding="utf-8"))
+    config["rule_files"] = [str(rules_dir / pattern) for pattern in config["rule_files"]]
+    path = tmp_path / "prometheus.yml"
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    return path
+
+
+def test_promtool_accepts_the_file_and_everything_it_names(
+    promtool: Callable[..., str], installed: Path, rule_files: list[Path]
+) -> None:
+    output = promtool("check", "config", installed)
+    assert [str(path) for path in rule_files if f"Checking {path}" not in output] == []
+
+
+def test_tokens_come_from_files_and_addresses_are_loopback(rules_dir: Path) -> None:
+    text = (rules_dir / "prometheus.yml").read_text(encoding="utf-8")
+    assert "credentials:" not in text
+    config = yaml.safe_load(text)
+    discoveries = [sd for job in config["scrape_configs"] for sd in job.get("http_sd_configs", ())]
+    assert {sd["authorization"]["credentials_file"] for sd in discoveries} == {"secrets/viewer.token"}
+    assert all(sd["url"].startswith("http://127.0.0.1:8002/") for sd in discoveries)
+
+
+def labels_of(promtool: Callable[..., str], installed: Path, discovery: str, job: str) -> list[dict[str, str]]:
+    """Target labels of a job after relabelling, from a real service discovery."""
+    installed.write_text(installed.read_text(encoding="utf-8").replace("127.0.0.1:8002", discovery), encoding="utf-8")
+    output = promtool("check", "service-discovery", "--timeout=3s", installed, job)
+    found = json.loads(output[output.index("[") :])
+    return [target["labels"] for target in found]
+
+
+def test_a_probed_engine_keeps_its_own_instance_and_is_scraped_through_the_exporter(
+    promtool: Callable[..., str], installed: Path, discovery: str
+) -> None:
+    chat, web = sorted(labels_of(promtool, installed, discovery, "llm-probe"), key=lambda labels: labels["service"])
+    assert chat["__address__"] == "127.0.0.1:8003"
+    assert chat["__metrics_path__"] == "/probe"
+    assert chat["__param_target"] == "http://10.0.0.1:8000"
+    assert chat["__param_engine"] == "vllm"
+    assert {k: v for k, v in chat.items() if not k.startswith("__")} == {
+        "job": "llm-probe",
+        "instance": "10.0.0.1:8000",
+        "service": "chat",
+        "node": "n1",
+    }
+    assert web["__param_target"] == "https://llm.example.org/v2/metrics"
+    assert "__param_engine" not in web
+    assert web["instance"] == "llm.example.org"
+
+
+def test_an_engine_scraped_directly_is_scraped_where_it_is(
+    promtool: Callable[..., str], installed: Path, discovery: str
+) -> None:
+    found = {labels["service"]: labels for labels in labels_of(promtool, installed, discovery, "vllm")}
+    where = {
+        service: (labels["__scheme__"], labels["__address__"], labels["__metrics_path__"], labels["instance"])
+        for service, labels in found.items()
+    }
+    assert where == {
+        "direct": ("http", "10.0.0.2:8000", "/metrics", "10.0.0.2:8000"),
+        "based": ("https", "llm.example.org:443", "/base/metrics", "llm.example.org"),
+        "full": ("http", "10.0.0.4:8000", "/base/metrics", "10.0.0.4:8000"),
+        "plain": ("http", "10.0.0.3:8000", "/metrics", "10.0.0.3:8000"),
+    }
+    assert "engine" not in found["direct"]
+
+
+def test_a_node_is_scraped_at_its_exporter(promtool: Callable[..., str], installed: Path, discovery: str) -> None:
+    (node,) = labels_of(promtool, installed, discovery, "node")
+    assert (node["__address__"], node["__metrics_path__"], node["node"]) == ("10.0.0.1:8003", "/metrics", "n1")
