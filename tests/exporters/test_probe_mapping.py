@@ -1,11 +1,10 @@
 """vLLM's series, of every version, become the canonical families.
 
-Older versions are SYNTHETIC: made from captures of 0.32.0 by the renames of vLLM's own history, in `OLDER` below.
+Older versions are SYNTHETIC: see `tests/helpers/vllm_versions.py`.
 """
 
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from exporters.catalog import INFERENCE_FAMILIES, Engine, Kind, load_engine
 from exporters.exposition import Labels, Reader
 from exporters.inference.mapping import Mapper
+from tests.helpers.vllm_versions import ABSENT, OLDER, two_ranks
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 MODEL = (("engine", "vllm"), ("model", "tiny-llama"))
@@ -37,69 +37,6 @@ def mapped(mapper: Mapper, text: str) -> Canonical:
         for family, samples in mapper.families(reading)
         for sample in samples
     }
-
-
-# -- synthetic older versions
-
-
-def dropped(text: str, *names: str) -> str:
-    start = re.compile(rf"(# (HELP|TYPE) )?vllm:({'|'.join(names)})(_total|_bucket|_sum|_count|_created)?[{{ ]")
-    return "".join(line for line in text.splitlines(keepends=True) if not start.match(line))
-
-
-def renamed(text: str, **names: str) -> str:
-    for new, old in names.items():
-        text = re.sub(rf"vllm:{new}(?=[_{{ ])", f"vllm:{old}", text)
-    return text
-
-
-def with_both(text: str, **names: str) -> str:
-    """Every renamed family under both names; the old one with other values, so that taking it shows."""
-    old = renamed(text, **names)
-    mine = re.compile(rf"(# (HELP|TYPE) )?vllm:({'|'.join(names.values())})(_total|_bucket|_sum|_count)?[{{ ]")
-    lines = [line for line in old.splitlines(keepends=True) if mine.match(line)]
-    return "".join(line if line.startswith("#") else line.rsplit(" ", 1)[0] + " 12345\n" for line in lines) + text
-
-
-KV = {"kv_cache_usage_perc": "gpu_cache_usage_perc"}
-PREFIX = {"prefix_cache_queries": "gpu_prefix_cache_queries", "prefix_cache_hits": "gpu_prefix_cache_hits"}
-ITL = {"inter_token_latency_seconds": "time_per_output_token_seconds"}
-LATE = ["admission_rejections", "prompt_tokens_by_source", "prompt_tokens_cached", "num_requests_waiting_by_reason"]
-V1 = ["external_prefix_cache_queries", "external_prefix_cache_hits", "engine_sleep_state"]
-TPOT = ["request_time_per_output_token_seconds"]
-
-
-def v0_6(text: str) -> str:
-    text = dropped(text, *LATE, *V1, *TPOT, "prefix_cache_queries", "prefix_cache_hits")
-    text = re.sub(r'kv_cache_size_tokens="\d+",', "", renamed(text, **KV, **ITL))
-    text = re.sub(r'vllm:request_success_total\{[^}]*"(error|repetition)"[^}]*\}.*\n', "", text)
-    return re.sub(r'engine="0",?', "", text)
-
-
-OLDER: dict[str, Callable[[str], str]] = {
-    "0.6.6": v0_6,
-    "0.8.0": lambda text: renamed(dropped(text, *LATE, *V1, *TPOT), **KV, **PREFIX, **ITL),
-    "0.9.2": lambda text: renamed(with_both(dropped(text, *LATE, *V1, *TPOT), **KV, **PREFIX), **ITL),
-    "0.10.2": lambda text: with_both(dropped(text, *LATE, *V1, *TPOT), **KV, **PREFIX, **ITL),
-    "0.12.0": lambda text: with_both(dropped(text, *LATE), **ITL),
-    "0.32.0 behind a pipeline that rewrites colons": lambda text: text.replace("vllm:", "vllm_"),
-}
-ABSENT = {
-    "0.6.6": {
-        "llm_prefix_cache_query_tokens_total",
-        "llm_prefix_cache_hit_tokens_total",
-        "llm_engine_awake",
-        "llm_external_cache_query_tokens_total",
-        "llm_external_cache_hit_tokens_total",
-        "llm_time_per_output_token_seconds",
-        "llm_requests_rejected_total",
-    },
-    "0.12.0": {"llm_requests_rejected_total"},
-}
-ABSENT["0.8.0"] = ABSENT["0.9.2"] = ABSENT["0.10.2"] = ABSENT["0.6.6"] - {
-    "llm_prefix_cache_query_tokens_total",
-    "llm_prefix_cache_hit_tokens_total",
-}
 
 
 def family_of(series: str) -> str:
@@ -157,10 +94,7 @@ def test_the_values_of_a_capture_are_those_of_the_engine(mapper: Mapper) -> None
 
 def test_data_parallel_ranks_are_added_up_and_a_full_one_shows(mapper: Mapper) -> None:
     first = capture("kv_pressure")
-    second = re.sub(r"(?m)^#.*\n", "", first).replace('engine="0"', 'engine="1"')
-    second = re.sub(r"(?m)^(vllm:kv_cache_usage_perc.*) .*$", r"\1 0.25", second)
-    second = re.sub(r"(?m)^vllm:admission_rejections_total.*\n", "", second)  # one series, whatever the ranks
-    one, two = mapped(mapper, first), mapped(mapper, first + second)
+    one, two = mapped(mapper, first), mapped(mapper, two_ranks(first))
     assert two.keys() == one.keys()
     same = ("llm_kv_cache_usage_ratio", "llm_engine_awake", "llm_kv_cache_memory_fraction", "llm_config_info")
     for key, value in one.items():
