@@ -152,6 +152,7 @@ class ServiceConfig(_Config):
 
     engine: Engine
     model: str | None = None
+    scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
     settings: DeclaredSettings = DeclaredSettings()
     replicas: tuple[ReplicaConfig, ...] = ()

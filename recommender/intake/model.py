@@ -124,6 +124,7 @@ class Settlement:
     reason: str
     at: datetime
     due_at: datetime | None
+    attempts: int  # looks in a row with this outcome
     workflow_id: str | None = None
 
 

@@ -174,7 +174,7 @@ def settle(connection: sa.Connection, settlement: Settlement) -> None:
             processed_at=settlement.at,
             workflow_id=sa.func.coalesce(settlement.workflow_id, _C.workflow_id),
             due_at=sa.case((_C.ends_at.is_(None), settlement.due_at), else_=sa.null()),
-            attempts=_C.attempts + 1,
+            attempts=settlement.attempts,
             lease_owner=None,
             lease_until=None,
         )

@@ -1,0 +1,54 @@
+"""The recommender's API for the command line."""
+
+from typing import Any
+
+import requests
+
+TIMEOUT_SECONDS = 10.0
+
+
+class ApiError(Exception):
+    """The API did not do what was asked; the text is for a person."""
+
+
+class ApiClient:
+    """Calls one recommender with one token. Raises ApiError."""
+
+    def __init__(self, url: str, token: str | None, session: requests.Session | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._session = session or requests.Session()
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def workflows(self, states: tuple[str, ...], service: str | None, limit: int) -> list[dict[str, Any]]:
+        """Workflows, the newest first."""
+        query: dict[str, Any] = {"limit": limit, "state": list(states)} | ({"service": service} if service else {})
+        found: list[dict[str, Any]] = self._json("GET", "workflows", params=query)["workflows"]
+        return found
+
+    def workflow(self, workflow_id: str) -> dict[str, Any]:
+        """One workflow with its events."""
+        return self._json("GET", f"workflows/{workflow_id}")
+
+    def decide(self, workflow_id: str, decision: str, comment: str) -> dict[str, Any]:
+        """`approve`, `reject` or `cancel` a workflow."""
+        return self._json("POST", f"workflows/{workflow_id}/{decision}", json={"comment": comment})
+
+    def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on to requests
+        url = f"{self._url}/api/v1/{path}"
+        try:
+            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, headers=self._headers, **arguments)
+        except requests.RequestException as exc:
+            raise ApiError(
+                f"{self._url} does not answer ({type(exc).__name__}); is the recommender running, is --url right?"
+            ) from exc
+        try:
+            body: dict[str, Any] = answer.json()
+        except ValueError as exc:
+            raise ApiError(f"{url} answered {answer.status_code} without JSON; is --url a recommender?") from exc
+        if answer.ok:
+            return body
+        hint = {
+            401: "; set --token-file or OPTIINFRA_TOKEN_FILE to a file with your token",
+            403: "; use a token with that role",
+        }.get(answer.status_code, "")
+        raise ApiError(f"{body.get('detail', answer.reason)}{hint}")

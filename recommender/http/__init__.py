@@ -1,0 +1,1 @@
+"""The HTTP face: parses, calls, renders. Nothing below imports it."""

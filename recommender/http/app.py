@@ -1,0 +1,31 @@
+"""The application factory."""
+
+from importlib.metadata import version
+
+from flask_openapi3.models.info import Info
+from flask_openapi3.models.security_scheme import SecurityScheme
+from flask_openapi3.openapi import OpenAPI
+
+from recommender.http import alerts, discovery, guard, health, problems, root, services, workflows
+from recommender.http.context import Context, attach
+
+
+def create_app(parts: Context) -> OpenAPI:
+    """A WSGI application over `parts`. The API's description is at /openapi/openapi.json."""
+    app = OpenAPI(
+        "optiinfra",
+        info=Info(title="OptiInfra recommender", version=version("optiinfra")),
+        security_schemes={"bearer": SecurityScheme(type="http", scheme="bearer")},
+        validation_error_status=400,
+        validation_error_model=problems.Problem,
+        validation_error_callback=problems.validation_problem,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Flask's default provider has it
+    app.config["MAX_CONTENT_LENGTH"] = parts.max_body_bytes
+    attach(app.extensions, parts)
+    problems.register(app)
+    guard.register(app)
+    for api in (alerts.api, services.api, workflows.api, discovery.api, health.api):
+        app.register_api(api)
+    app.register_blueprint(root.root)
+    return app
