@@ -23,8 +23,8 @@ def show_list(console: Console, workflows: Sequence[Mapping[str, Any]]) -> None:
         return
     table = Table("ID", "SERVICE", "STATE", "PLAN", "CREATED", box=None, pad_edge=False)
     for one in workflows:
-        row = [str(one["id"]), str(one["service"]), _state(one), str(one["plan"]["title"]), _at(one["created_at"])]
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        title, created = Text(str(one["plan"]["title"])), Text(_at(one["created_at"]))
+        table.add_row(Text(str(one["id"])), Text(str(one["service"])), _state(one), title, created)
     console.print(table)
 
 
