@@ -236,6 +236,39 @@ def test_a_cancel_in_the_middle_of_a_restart_is_not_overwritten(store: Store, wo
     assert untouched(world)
 
 
+def test_another_recommender_cannot_act_on_a_replica_that_is_being_changed(
+    store: Store, world: World, clock: HandClock
+) -> None:
+    approved(store, world)
+    first, seen = reconciler(store, world, clock), []
+    command = first._executors["command"]
+    original = command.apply
+
+    def apply_while_another_looks(*args: object) -> None:
+        clock.advance(200)  # a slow restart, within the lease
+        seen.append(store.claim_due(clock.now(), "recommender-2", timedelta(minutes=5)))
+        original(*args)  # type: ignore[arg-type] - passed through
+
+    command.apply = apply_while_another_looks  # type: ignore[method-assign] - the instant between intent and receipt
+    first.run_once()
+    assert seen == [None]
+    assert store.workflow("w1").replicas[0].phase is ReplicaPhase.APPLIED
+
+
+@pytest.mark.parametrize(("inter_token", "end"), [(0.09, S.SUCCEEDED), (0.2, S.ROLLED_BACK)])
+def test_a_service_that_misses_an_objective_it_kept_before_is_taken_back(
+    store: Store, world: World, clock: HandClock, inter_token: float, end: WorkflowState
+) -> None:
+    world.inter_token_with_new = inter_token
+    approved(store, world, verification=make_verification(guards=()))
+    done = run_to_end(store, world, clock)
+    assert done.state is end
+    if end is S.ROLLED_BACK:
+        assert "inter-token latency p95 0.2 s against 50 ms: above 0.1 s" in done.reason
+        assert done.verdicts[0].outcome is VerdictOutcome.PASS
+        assert untouched(world)
+
+
 def test_the_last_replica_that_serves_is_never_taken_down(store: Store, world: World, clock: HandClock) -> None:
     for engine in world.engines[1:]:
         engine.go_down()

@@ -79,6 +79,7 @@ class World:
     engines: list[Engine]
     effect: dict[str, float] = field(default_factory=lambda: {"old": 8.0, "new": 1.0})
     errors_with_new: float = 0.0
+    inter_token_with_new: float = 0.05
     requests_per_second: float = 20.0
     silent_from: datetime | None = None  # Prometheus has no samples from then on
     prometheus_down: bool = False
@@ -143,7 +144,7 @@ class World:
         if "ttft_seconds_bucket" in query:
             return self.effect["new" if changed else "old"]
         if "itl_seconds_bucket" in query:
-            return 0.05
+            return self.inter_token_with_new if changed else 0.05
         if "request_errors" in query:
             return self.errors_with_new if changed else 0.0
         if "preemptions" in query:
