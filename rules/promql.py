@@ -1,5 +1,6 @@
 """PromQL building blocks of the generated source rules. Every function gives an expression as text."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, Reduce, Source, spellings
@@ -10,11 +11,15 @@ DIGIT_SERIES = "optiinfra:digit"
 def selector(name: str, where: Mapping[str, Sequence[str]], window: str = "") -> str:
     """`name{label=~"a|b"}[window]`; labels with one value are matched by `=`."""
     matchers = [
-        f'{label}="{values[0]}"' if len(values) == 1 else f'{label}=~"{"|".join(values)}"'
+        f"{label}={_quoted(values[0])}" if len(values) == 1 else f"{label}=~{_quoted('|'.join(map(re.escape, values)))}"
         for label, values in where.items()
     ]
     matched = f"{{{','.join(matchers)}}}" if matchers else ""
     return f"{name}{matched}{f'[{window}]' if window else ''}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def relabelled(expr: str, target: str, source: str) -> str:
