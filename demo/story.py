@@ -181,8 +181,7 @@ class Story:
         for verdict in judged[known[1] if known else 0 :]:
             self._teller.say(f"verdict {verdict['text']}", "bold")
         if known is None or known[0] != state:
-            reason = f" ({workflow['reason']})" if workflow.get("reason") else ""
-            self._teller.say(f"{STATES.get(state, state)}{reason}", "bold")
+            self._teller.say(f"{STATES.get(state, state)}{_fresh_reason(workflow)}", "bold")
 
     def _act_once(self, workflow_id: str, service: str, state: str) -> None:
         """Act on a state; one that fails because a server is away is tried again in the next round."""
@@ -211,6 +210,13 @@ class Story:
             return "; ".join(f"workflow {name} is {state}" for name, (state, _) in self._known.items())
         alerts = [f"{name} {state}" for (name, _), state in self._alerts.items()]
         return f"no plan yet; alerts: {', '.join(sorted(set(alerts))) or 'none'}"
+
+
+def _fresh_reason(workflow: dict[str, Any]) -> str:
+    """Why the state was reached, unless the plan's evidence or a verdict has just said it."""
+    reason = workflow.get("reason", "")
+    told = [verdict["text"] for verdict in workflow.get("verdicts", ())]
+    return "" if not reason or workflow["state"] in UNDECIDED or reason in told else f" ({reason})"
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -42,10 +42,8 @@ def plan(workflow: Mapping[str, Any]) -> Iterator[str]:
     yield f"  change  {change['flag']}: {change['old']} -> {change['new']}"
     yield f"  from    {change['formula']}"
     for expectation in the_plan.get("expected", ()):
-        yield (
-            f"  expect  {expectation['metric']} x {expectation['low']:.2f} to x {expectation['high']:.2f} "
-            f"({expectation['source']})"
-        )
+        low, high = sorted((expectation["low"], expectation["high"]))
+        yield f"  expect  {expectation['metric']} {low:.2f} to {high:.2f} times as much"
     yield f"  or back {the_plan['rollback']}"
 
 
