@@ -19,8 +19,11 @@ _MOST_STEPS = 400
 
 
 def open_store(folder: Path) -> Store:
-    database = Database(f"sqlite:///{folder / 'optiinfra.db'}")
-    database.migrate()
+    file = folder / "optiinfra.db"
+    fresh = not file.exists()
+    database = Database(f"sqlite:///{file}")
+    if fresh:
+        database.migrate()
     return Store(database)
 
 
