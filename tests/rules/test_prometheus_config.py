@@ -85,7 +85,7 @@ def test_tokens_come_from_files_and_addresses_are_loopback(rules_dir: Path) -> N
 def labels_of(promtool: Callable[..., str], installed: Path, discovery: str, job: str) -> list[dict[str, str]]:
     """Target labels of a job after relabelling, from a real service discovery."""
     installed.write_text(installed.read_text(encoding="utf-8").replace("127.0.0.1:8002", discovery), encoding="utf-8")
-    output = promtool("check", "service-discovery", "--timeout=3s", installed, job)
+    output = promtool("check", "service-discovery", "--timeout=1s", installed, job)
     found = json.loads(output[output.index("[") :])
     return [target["labels"] for target in found]
 
