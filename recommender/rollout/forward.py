@@ -46,8 +46,8 @@ def watch(workflow: Workflow, now: datetime, seen: Observation, limits: Limits) 
         return Measure(Window(start, end))
     down = [replica.instance for replica in changed if seen.ready.get(replica.instance) is False]
     if not down:
-        what = "settling" if now < start else "measuring"
-        return Wait(min(end, after(now, limits.watch_seconds)), f"{what} until {end:%H:%M:%S} UTC")
+        what, until = ("settling", start) if now < start else ("measuring", end)
+        return Wait(min(until, after(now, limits.watch_seconds)), f"{what} until {until:%H:%M:%S} UTC")
     reason = f"{', '.join(down)} stopped serving after the change"
     if workflow.errors + 1 >= limits.down_sightings:
         return Move(Trigger.ROLL_BACK, reason)

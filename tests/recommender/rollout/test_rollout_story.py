@@ -46,9 +46,9 @@ def test_a_change_that_helps_reaches_every_replica_once_and_succeeds(
     assert done.outcome["generation_tokens_per_second"] == pytest.approx(60.0)
     assert [verdict.outcome for verdict in done.verdicts] == [VerdictOutcome.PASS] * 2
     assert kinds(store) == [
-        *("canary", "apply_intended", "applied", "replica_ready", "waiting", "verdict", "rolling_out"),
+        *("canary", "apply_intended", "applied", "replica_ready", "waiting", "waiting", "verdict", "rolling_out"),
         *("apply_intended", "applied", "replica_ready") * 2,
-        *("validating", "waiting", "verdict", "succeeded"),
+        *("validating", "waiting", "waiting", "verdict", "succeeded"),
     ]
 
 
