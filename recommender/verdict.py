@@ -127,7 +127,7 @@ def _promised(
     says = f"{name} {figure(metric, new)} against {figure(metric, old)} ({percent(new, old)})"
     p_better, p_worse = p_less(better[::stride], worse[::stride]), p_less(worse[::stride], better[::stride])
     if gain >= needed and _not_chance(gain, better, worse, p_better):
-        sure = f"p = {p_better:.2g}" if p_better is not None and p_better < P_LIMIT else "each sample better than each"
+        sure = f"p = {p_better:.2g}" if p_better is not None and p_better < P_LIMIT else "and so is every single sample"
         return _comparison(metric, new, old, PASS, f"{says}, {sure}", p=p_better)
     if -gain >= needed and _not_chance(-gain, worse, better, p_worse):
         if not require_improvement and _demand_fell(metric, canary):
