@@ -73,3 +73,11 @@ def test_inhibition_never_compares_a_location_that_both_sides_may_lack() -> None
         for label in rule["equal"]:
             assert f'{label}=~".+"' in rule["source_matchers"]
             assert f'{label}=~".+"' in rule["target_matchers"]
+
+
+def test_a_user_who_waits_is_not_kept_waiting_by_grouping() -> None:
+    route = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["route"]
+    assert route["group_wait"] == "5s"
+    watchdog, *others = route["routes"]
+    assert watchdog["group_wait"] == "0s"
+    assert not any("group_wait" in child for child in others)
