@@ -9,7 +9,7 @@ case "$purpose" in
   venv) needed=(ensurepip:python3-venv) ;;
   demo) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager) ;;
   test) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager
-                amtool:prometheus-alertmanager gcc:gcc) ;;
+                amtool:prometheus-alertmanager gcc:gcc openssl:openssl) ;;
   *) echo "usage: $0 venv|demo|test" >&2; exit 2 ;;
 esac
 
