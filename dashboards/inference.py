@@ -7,6 +7,7 @@ from dashboards.layout import Cell, Row, dashboard, datasource_variable, graph, 
 from dashboards.overview import changes_annotation
 from dashboards.panels import AMBER, GREEN, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Scope, signal
+from dashboards.stack_rows import settings_table
 
 UID = "optiinfra-inference"
 _SERVICE = 'service=~"$service", model=~"$model"'
@@ -245,18 +246,9 @@ def _configuration() -> Row:
                         fact("Memory share", "replica:llm_kv_cache_memory_fraction", 0),
                     ),
                 ),
-                14,
+                12,
                 7,
             ),
-            Cell(
-                table(
-                    "Settings",
-                    "Settings as the engine's configuration file or the inventory has them, read by the recommender.",
-                    (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
-                    (Column("Value", queries.replica_knobs()),),
-                ),
-                10,
-                7,
-            ),
+            Cell(settings_table(), 12, 7),
         ),
     )

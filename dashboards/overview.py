@@ -6,7 +6,7 @@ from dashboards import queries
 from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, graph, label_variable
 from dashboards.panels import AMBER, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
-from dashboards.stack_rows import itself, machines
+from dashboards.stack_rows import itself, machines, settings_table
 
 UID = "optiinfra-overview"
 _SCOPE = Scope()
@@ -142,16 +142,7 @@ def _decisions() -> Row:
                 ),
                 12,
             ),
-            Cell(
-                table(
-                    "Configuration of the replicas",
-                    "Settings as the engine's configuration file or the inventory has them. Replicas of one service "
-                    "differ while a change is on its canary.",
-                    (Key("service", "Service"), Key("instance", "Replica"), Key("knob", "Setting")),
-                    (Column("Value", queries.replica_knobs()),),
-                ),
-                12,
-            ),
+            Cell(settings_table(), 12),
         ),
     )
 

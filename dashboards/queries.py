@@ -188,13 +188,10 @@ def workflows(states: tuple[str, ...] = ()) -> Query:
     return Query(f'sum(optiinfra_workflows{{state=~"{"|".join(states)}"}})', "workflows", "short")
 
 
-def replica_knobs() -> Query:
-    """What each replica is configured with, as the recommender knows it."""
-    return Query(
-        f"max by (service, instance, knob) (optiinfra_replica_knob{{{_SERVICE_ONLY}}})",
-        "{{instance}} {{knob}}",
-        "short",
-    )
+def replica_knob(knob: str, unit: str) -> Query:
+    """What each replica is configured with, as the recommender knows it; one row a replica."""
+    selector = f'{_SERVICE_ONLY}, knob="{knob}"'
+    return Query(f"max by (service, instance) (optiinfra_replica_knob{{{selector}}})", "", unit)
 
 
 def knob_changes() -> str:

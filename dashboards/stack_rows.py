@@ -1,9 +1,31 @@
-"""Rows about the machines and about OptiInfra itself."""
+"""Rows about the machines and about OptiInfra itself, and the table of settings that several boards show."""
+
+from grafanalib import core
 
 from dashboards import queries
 from dashboards.layout import Cell, Row, graph
-from dashboards.panels import GREEN, RED, Step, stat
+from dashboards.panels import GREEN, RED, Column, Key, Step, stat, table
 from dashboards.queries import Scope, signal
+
+# Heading, neutral knob name and Grafana unit; "none" shows a number as it is set.
+_SETTINGS = (
+    ("Batch limit", "max_running_requests", "none"),
+    ("Batched tokens", "max_batched_tokens", "none"),
+    ("Model length", "max_model_length_tokens", "none"),
+    ("Memory share", "kv_cache_memory_fraction", "percentunit"),
+    ("Prefix cache", "prefix_caching", "none"),
+)
+
+
+def settings_table() -> core.Table:
+    """What the replicas are configured with."""
+    return table(
+        "Settings of the replicas",
+        "As the engine's configuration file or the inventory has them, read by the recommender. Replicas of one "
+        "service differ while a change is on its canary. Prefix cache: 1 is on. Empty means that nobody tells.",
+        (Key("service", "Service", 90), Key("instance", "Replica", 140)),
+        [Column(heading, queries.replica_knob(knob, unit), width=115) for heading, knob, unit in _SETTINGS],
+    )
 
 
 def machines(scope: Scope) -> Row:
