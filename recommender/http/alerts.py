@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 
 from recommender.errors import BacklogFull, StoreUnavailable
 from recommender.http.context import context
+from recommender.http.guard import SECURITY
 from recommender.http.problems import FieldProblem, Problem, problem
 from recommender.intake.model import AlertStatus, Delivery, Incident, Receipt, ReceiptOutcome
 from recommender.intake.payload import Malformed, parse
@@ -19,7 +20,7 @@ from recommender.intake.payload import Malformed, parse
 _LOG = structlog.get_logger(__name__)
 _EXCERPT_BYTES = 300
 
-api = APIBlueprint("alerts", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="alerts")])
+api = APIBlueprint("alerts", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="alerts")], abp_security=SECURITY)
 
 
 class AlertmanagerBody(RawModel):

@@ -8,9 +8,12 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from recommender.http.context import context
+from recommender.http.guard import SECURITY
 from recommender.inventory import Inventory
 
-api = APIBlueprint("discovery", __name__, url_prefix="/api/v1/sd", abp_tags=[Tag(name="service discovery")])
+api = APIBlueprint(
+    "discovery", __name__, url_prefix="/api/v1/sd", abp_tags=[Tag(name="service discovery")], abp_security=SECURITY
+)
 
 
 class Job(StrEnum):

@@ -14,6 +14,8 @@ from recommender.intake.model import ReceiptOutcome
 _LOG = structlog.get_logger(__name__)
 _OPEN = None
 
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]  # how the API's description says "a token is needed"
+
 # Endpoint -> the role that it takes; None: open to anybody, and shows no secret.
 ACCESS: dict[str, Role | None] = {
     "root.index": _OPEN,

@@ -8,11 +8,14 @@ from pydantic import BaseModel, Field
 
 from recommender.errors import NotFound
 from recommender.http.context import context
+from recommender.http.guard import SECURITY
 from recommender.http.problems import Problem
 from recommender.inventory import ServiceConfig
 from recommender.model import Diagnosis, Evidence, Workflow
 
-api = APIBlueprint("services", __name__, url_prefix="/api/v1/services", abp_tags=[Tag(name="services")])
+api = APIBlueprint(
+    "services", __name__, url_prefix="/api/v1/services", abp_tags=[Tag(name="services")], abp_security=SECURITY
+)
 
 
 class ReplicaView(BaseModel):

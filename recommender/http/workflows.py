@@ -11,12 +11,14 @@ from pydantic import BaseModel, Field, StringConstraints, model_validator
 from recommender.audit import AuditRow
 from recommender.decisions import decide
 from recommender.http.context import context
-from recommender.http.guard import principal
+from recommender.http.guard import SECURITY, principal
 from recommender.http.problems import Problem
 from recommender.model import Workflow, WorkflowState
 from recommender.rollout.states import Trigger
 
-api = APIBlueprint("workflows", __name__, url_prefix="/api/v1/workflows", abp_tags=[Tag(name="workflows")])
+api = APIBlueprint(
+    "workflows", __name__, url_prefix="/api/v1/workflows", abp_tags=[Tag(name="workflows")], abp_security=SECURITY
+)
 
 # A snapshot holds an engine's configuration file: not for readers of the API.
 _HIDDEN = {"replicas": {"__all__": {"snapshot"}}}

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,8 +136,8 @@ def live(loops: bool = True, **settings: Any) -> Iterator[Live]:
     try:
         yield Live(f"http://127.0.0.1:{server.effective_port}", recommender)
     finally:
-        server.close()
-        server.trigger.pull_trigger()
+        with suppress(OSError):  # the loop may have closed the trigger before it is pulled
+            server.trigger.pull_trigger(server.close)  # in the server's own thread; its loop ends with its last socket
         thread.join(10)
         server.task_dispatcher.shutdown()
         recommender.stop()

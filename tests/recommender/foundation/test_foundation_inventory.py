@@ -1,0 +1,132 @@
+"""inventory.yml: what is legal, and what is said of what is not."""
+
+from pathlib import Path
+
+import pytest
+
+from recommender.errors import ConfigError
+from recommender.inventory import Inventory, instance_of
+from recommender.inventory_file import load_inventory, parse_inventory
+from recommender.knobs import load
+
+GOOD = """\
+services:
+  chat:
+    engine: vllm
+    model: tiny-llama
+    objectives: {ttft_p95_seconds: 2.0, itl_p95_seconds: 0.1, error_ratio: 0.01}
+    settings: {max_running_requests: 8}
+    replicas:
+      - url: http://127.0.0.1:8101/
+        node: demo-1
+        config_file: run/engines/replica-1.yml
+        restart_command: [python, -m, demo.restart, run/engines/replica-1.pid]
+      - url: https://[::1]
+        node: demo-2
+        config_file: b.yml
+        restart_command: [systemctl, restart, vllm]
+    executor: {type: command, ready_path: /health, ready_timeout_seconds: 300, restart_timeout_seconds: 60}
+    policy: {approval: auto, approval_ttl_seconds: 60, cooldown_seconds: 0}
+    verification: {settle_seconds: 10, window_seconds: 60, interval_seconds: 5, min_requests: 20}
+nodes:
+  demo-2: {exporter: "10.0.0.2:9999"}
+"""
+
+
+def test_a_whole_inventory_is_read() -> None:
+    inventory = parse_inventory(GOOD)
+    first, second = inventory.targets("chat")
+    assert (first.instance, first.url, first.node) == ("127.0.0.1:8101", "http://127.0.0.1:8101", "demo-1")
+    assert first.restart_command == ("python", "-m", "demo.restart", "run/engines/replica-1.pid")
+    assert second.instance == "[::1]:443"
+    assert inventory.exporters() == {"demo-1": "127.0.0.1:8003", "demo-2": "10.0.0.2:9999"}
+    assert inventory.services_on("demo-2") == ("chat",)
+    assert inventory.targets("unknown") == ()
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "services:\n", "{}", "services: {}\nnodes: {}\n"])
+def test_an_empty_inventory_is_legal(text: str) -> None:
+    assert parse_inventory(text) == Inventory()
+
+
+def test_without_a_file_there_is_an_empty_inventory() -> None:
+    assert load_inventory(None) == Inventory()
+
+
+def service(lines: str) -> str:
+    return "services:\n  chat:\n    engine: vllm\n" + "".join(f"    {line}\n" for line in lines.splitlines())
+
+
+BAD = [
+    (service("replicaz: 3"), "inventory.yml line 4: unknown key 'replicaz' in services.chat; did you mean 'replicas'?"),
+    (service("settings:\n  max_runing_requests: 8"), "line 5: unknown key 'max_runing_requests' in services.chat.set"),
+    (service("settings: {max_runing_requests: 8}"), "did you mean 'max_running_requests'?"),
+    (service("policy: {xyz: 1}"), "known keys: approval, approval_ttl_seconds, cooldown_seconds"),
+    (service("replicas:\n  - {url: 'http://a:1', nod: x}"), "line 5: unknown key 'nod' in services.chat.replicas[0]"),
+    (service("replicas: [{node: a}]"), "line 4: services.chat.replicas[0] needs 'url'"),
+    (service("replicas:\n- url: ftp://a"), "line 5: services.chat.replicas[0].url: 'ftp://a' is not an http or https"),
+    (service("replicas:\n- url: http://a:99999"), "has a bad port"),
+    (service("replicas:\n- url: http://user:secret@a"), "has no user, password, query or fragment"),
+    (
+        service("replicas:\n- url: http://a:1\n- url: http://a:1/"),
+        "line 6: replica a:1 is already services.chat.replicas[0]; list each engine once",
+    ),
+    (
+        service("executor: {type: command}\nreplicas:\n- url: http://a:1"),
+        "line 6: executor command needs config_file and restart_command on every replica",
+    ),
+    (service("replicas:\n- url: http://a:1\n  restart_command: rm -rf /"), "as a list of arguments"),
+    (service("settings: {max_running_requests: many}"), "services.chat.settings.max_running_requests: Input should be"),
+    (service("settings: {max_running_requests: 0}"), "greater than or equal to 1 (not 0)"),
+    (service("objectives: {error_ratio: 3}"), "less than or equal to 1 (not 3)"),
+    (service("verification: {window_seconds: 60}"), "must hold at least 3 intervals"),
+    (service("engine: sglang"), "line 4: 'services.chat.engine' is already on line 3"),
+    ("services: {chat: {}}", "line 1: services.chat needs 'engine'"),
+    ("services: {'a b': {engine: vllm}}", "'a b' is no name"),
+    ("services: {chat: {engine: vlm}}", "'vllm'"),
+    ("services: [1]", "line 1: services: Input should be a valid dictionary"),
+    ("- 1", "start it with 'services:'"),
+    ("servicez: {}", "unknown key 'servicez'; did you mean 'services'?"),
+    ("a: b: c", "line 1: not valid YAML"),
+    ("services: &x {chat: *x}", "an alias contains itself"),
+    ("services: 2024-13-99", "not valid YAML"),
+    ("services: !!python/object/apply:os.system [true]", "services: Input should be a valid dictionary"),
+    ("nodes: {a: {exporter: nothing}}", "nodes.a.exporter"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BAD, ids=[said for _, said in BAD])
+def test_what_is_wrong_is_said_with_file_line_and_mend(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_inventory(text)
+    assert said in str(caught.value)
+    assert str(caught.value).startswith("inventory.yml")
+    assert "secret" not in str(caught.value)
+
+
+def test_several_findings_are_all_said() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_inventory(service("replicaz: 3\npolicy: {approval: maybe}"))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.yml.*No such file"):
+        load_inventory(tmp_path / "missing.yml")
+    (tmp_path / "latin.yml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        load_inventory(tmp_path / "latin.yml")
+
+
+def test_every_declared_knob_is_one_that_an_engine_has() -> None:
+    known = {knob.name for knob in load("vllm").knobs}
+    declared = set(parse_inventory(GOOD).services["chat"].settings.__class__.model_fields)
+    assert declared <= known
+
+
+@pytest.mark.parametrize(
+    ("url", "instance"),
+    [("http://a", "a:80"), ("https://A.example/x", "a.example:443"), ("http://[fe80::1]:8000", "[fe80::1]:8000")],
+)
+def test_the_instance_of_a_url_is_host_and_port(url: str, instance: str) -> None:
+    assert instance_of(url) == instance

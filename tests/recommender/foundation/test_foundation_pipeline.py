@@ -1,0 +1,276 @@
+"""Incidents to plans, with a moved clock, a real store, and Prometheus's answers from the stub."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from recommender.errors import Conflict, PrometheusError
+from recommender.executors import build
+from recommender.intake.model import Incident, IncidentOutcome
+from recommender.inventory import Inventory
+from recommender.inventory_file import parse_inventory
+from recommender.model import WorkflowState
+from recommender.pipeline import Pipeline
+from recommender.prometheus import PrometheusClient
+from recommender.rollout.states import move
+from recommender.store import Store
+from tests.recommender.foundation.live import INVENTORY
+from tests.recommender.foundation.stub_prometheus import (
+    StubPrometheus,
+    healthy_service,
+    limited_service,
+    stub_prometheus,
+)
+
+
+@dataclass
+class World:
+    """A pipeline and what is around it."""
+
+    store: Store
+    prometheus: StubPrometheus
+    clock: Any
+    make_alert: Callable[..., Any]
+    make_delivery: Callable[..., Any]
+    inventory: Inventory
+    latencies: list[float] = field(default_factory=list)
+    keys: Iterator[int] = field(default_factory=count)
+
+    def pipeline(self, inventory: Inventory | None = None, owner: str = "me") -> Pipeline:
+        ids = count(1)
+        return Pipeline(
+            store=self.store,
+            promql=PrometheusClient(self.prometheus.url),
+            inventory=self.inventory if inventory is None else inventory,
+            executors=build({}),
+            clock=self.clock,
+            owner=owner,
+            ids=lambda: f"{owner}{next(ids)}",
+            observe_latency=self.latencies.append,
+        )
+
+    def fire(self, fingerprint: str = "aaaa", **labels: str) -> None:
+        alert = self.make_alert(fingerprint, starts_at=self.clock.now(), **labels)
+        self.store.record(self.make_delivery(alert, key=f"k{next(self.keys)}"), self.clock.now(), 100)
+
+    def incident(self) -> Incident:
+        [found] = self.store.incidents()
+        return found
+
+    def states(self) -> list[str]:
+        return [one.state.value for one in self.store.workflows()]
+
+    def decide(self, trigger: str) -> None:
+        [workflow] = self.store.workflows((WorkflowState.PENDING_APPROVAL,))
+        moved, event = move(workflow, trigger, self.clock.now(), actor="ann", reason="because")
+        self.store.save(moved, [event])
+
+
+@pytest.fixture
+def world(store: Store, clock: Any, make_alert: Any, make_delivery: Any) -> Iterator[World]:
+    with stub_prometheus() as prometheus:
+        prometheus.series = limited_service()
+        yield World(store, prometheus, clock, make_alert, make_delivery, parse_inventory(INVENTORY))
+
+
+def test_an_alert_becomes_one_pending_plan_with_its_audit_row(world: World) -> None:
+    world.fire()
+    world.clock.advance(1.5)
+    assert world.pipeline().run_once()
+    [workflow] = world.store.workflows()
+    assert (workflow.state, workflow.incident_id) == (WorkflowState.PENDING_APPROVAL, world.incident().id)
+    assert workflow.expires_at == workflow.due_at == world.clock.now() + timedelta(hours=1)
+    assert (world.incident().outcome, world.incident().workflow_id) == (IncidentOutcome.PLANNED, workflow.id)
+    assert [row.kind for row in world.store.audit_of(workflow.id)] == ["created"]
+    assert world.latencies == [1.5]
+    assert not world.pipeline().run_once()
+
+
+def test_an_automatic_policy_approves_by_itself(world: World) -> None:
+    chat = world.inventory.services["chat"]
+    policy = chat.policy.model_copy(update={"approval": "auto"})
+    inventory = Inventory(services={"chat": chat.model_copy(update={"policy": policy})})
+    world.fire()
+    world.pipeline(inventory).run_once()
+    [workflow] = world.store.workflows()
+    assert (workflow.state, workflow.decided_by, workflow.due_at) == ("approved", "optiinfra", world.clock.now())
+    assert [row.to_state for row in world.store.audit_of(workflow.id)] == ["pending_approval", "approved"]
+
+
+def test_more_alerts_of_a_service_join_its_workflow_without_a_query(world: World) -> None:
+    world.fire()
+    pipeline = world.pipeline()
+    pipeline.run_once()
+    asked = world.prometheus.queries
+    world.fire("bbbb", alertname="LLMHighTTFT")
+    pipeline.run_once()
+    assert {one.outcome for one in world.store.incidents()} == {IncidentOutcome.PLANNED}
+    assert len(world.store.workflows()) == 1
+    assert world.prometheus.queries == asked
+
+
+def test_an_unreachable_prometheus_is_asked_again_with_back_off(world: World) -> None:
+    world.prometheus.broken = True
+    world.fire()
+    pipeline = world.pipeline()
+    waits = []
+    for _ in range(9):
+        assert pipeline.run_once()
+        incident = world.incident()
+        assert (incident.outcome, incident.due_at is None) == (IncidentOutcome.PROMETHEUS_UNREACHABLE, False)
+        waits.append((incident.due_at - world.clock.now()).total_seconds())  # type: ignore[operator]  # asserted above
+        assert not pipeline.run_once()
+        world.clock.advance(waits[-1])
+    assert waits == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    world.prometheus.broken = False
+    assert pipeline.run_once()
+    assert world.states() == ["pending_approval"]
+
+
+def test_an_alert_that_prometheus_does_not_confirm_is_looked_at_again_while_it_fires(world: World) -> None:
+    world.prometheus.series = healthy_service()
+    world.fire()
+    pipeline = world.pipeline()
+    pipeline.run_once()
+    assert world.incident().outcome == IncidentOutcome.NOT_CONFIRMED
+    assert world.states() == []
+    world.clock.advance(6)
+    world.prometheus.series = limited_service()
+    pipeline.run_once()
+    assert world.states() == ["pending_approval"]
+
+
+def test_only_a_changed_outcome_is_written_to_the_audit_log(world: World) -> None:
+    world.prometheus.series = healthy_service()
+    world.fire()
+    pipeline = world.pipeline()
+    for _ in range(3):
+        pipeline.run_once()
+        world.clock.advance(600)
+    assert [row.kind for row in world.store.audit_of("")] == ["incident_not_confirmed"]
+
+
+@pytest.mark.parametrize("trigger", ["reject", "cancel", "expire"])
+def test_a_decided_plan_comes_back_only_after_the_cool_down(world: World, trigger: str) -> None:
+    world.fire()
+    pipeline = world.pipeline()
+    pipeline.run_once()
+    world.decide(trigger)
+    for _ in range(5):
+        world.clock.advance(300)
+        pipeline.run_once()
+        assert len(world.states()) == 1
+    assert world.incident().outcome == IncidentOutcome.REFUSED
+    world.clock.advance(601)
+    pipeline.run_once()
+    assert world.states()[0] == "pending_approval"
+    assert len(world.states()) == 2
+
+
+def test_a_finished_change_cools_down_before_the_next_plan(world: World, make_workflow: Any) -> None:
+    done = make_workflow("done", state=WorkflowState.SUCCEEDED, at=world.clock.now())
+    world.store.create(done, [])
+    world.fire()
+    pipeline = world.pipeline()
+    pipeline.run_once()
+    assert world.incident().outcome == IncidentOutcome.REFUSED
+    assert "cooldown" in world.incident().reason
+    world.clock.advance(1801)
+    pipeline.run_once()
+    assert "pending_approval" in world.states()
+
+
+def test_a_failed_roll_back_stops_all_further_plans(world: World, make_workflow: Any) -> None:
+    world.store.create(make_workflow("bad", state=WorkflowState.ROLLBACK_FAILED, at=world.clock.now()), [])
+    world.fire()
+    world.clock.advance(7200)
+    world.pipeline().run_once()
+    assert world.incident().outcome == IncidentOutcome.REFUSED
+    assert "mend its replicas" in world.incident().reason
+
+
+def test_an_unknown_service_gets_the_same_advice_once(world: World) -> None:
+    world.prometheus.series = limited_service("stranger")
+    world.fire(service="stranger")
+    pipeline = world.pipeline()
+    for _ in range(3):
+        pipeline.run_once()
+        world.clock.advance(300)
+    assert world.states() == ["advised"]
+    assert world.incident().outcome == IncidentOutcome.ADVISED
+
+
+def test_an_alert_of_a_node_is_looked_at_for_a_service_on_it(world: World) -> None:
+    world.fire(service="", node="n1", alertname="HostCPUSaturation", bottleneck="host_cpu_saturation")
+    world.pipeline().run_once()
+    assert world.incident().outcome == IncidentOutcome.NOT_CONFIRMED
+    assert world.incident().reason.startswith("chat:")
+
+
+def test_an_alert_of_nothing_that_we_know_is_put_aside(world: World) -> None:
+    world.fire(service="", node="elsewhere", bottleneck="nonsense")
+    pipeline = world.pipeline()
+    pipeline.run_once()
+    assert (world.incident().outcome, world.incident().due_at) == (IncidentOutcome.NO_SERVICE, None)
+    assert world.prometheus.queries == 0
+
+
+def test_a_label_that_names_no_bottleneck_of_ours_changes_nothing(world: World) -> None:
+    world.fire(bottleneck="'; rm -rf /", executor="command", knob="x")
+    world.pipeline().run_once()
+    [workflow] = world.store.workflows()
+    assert workflow.plan.change is not None
+    assert workflow.plan.change.knob == "max_running_requests"
+    assert workflow.plan.executor == "dry_run"
+
+
+def test_two_recommenders_make_one_plan(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.fire("aaaa")
+    first, second = world.pipeline(owner="one"), world.pipeline(owner="two")
+    create = world.store.create
+
+    def slow(*arguments: Any) -> Any:  # the other one is faster, between our looking and our writing
+        monkeypatch.setattr(world.store, "create", create)
+        world.fire("bbbb")
+        second.run_once()
+        return create(*arguments)
+
+    monkeypatch.setattr(world.store, "create", slow)
+    first.run_once()
+    assert [one.id for one in world.store.workflows()] == ["two1"]
+    assert {one.workflow_id for one in world.store.incidents()} == {"two1"}
+
+
+def test_an_unforeseen_error_puts_the_incident_aside_and_is_raised(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fire()
+    pipeline = world.pipeline()
+    with monkeypatch.context() as patched:
+        patched.setattr("recommender.pipeline.diagnose", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pipeline.run_once()
+    assert world.incident().outcome == IncidentOutcome.FAILED
+    assert not pipeline.run_once()
+    world.clock.advance(6)
+    assert pipeline.run_once()
+    assert world.states() == ["pending_approval"]
+
+
+def test_a_live_diagnosis_says_when_prometheus_cannot_be_asked(world: World) -> None:
+    evidence, diagnosis = world.pipeline().diagnosis("chat")
+    assert evidence.service == diagnosis.service == "chat"
+    world.prometheus.broken = True
+    with pytest.raises(PrometheusError):
+        world.pipeline().diagnosis("chat")
+
+
+def test_one_workflow_a_service_also_holds_in_the_database(world: World, make_workflow: Any) -> None:
+    world.fire()
+    world.pipeline().run_once()
+    with pytest.raises(Conflict):
+        world.store.create(make_workflow("x"), [])
