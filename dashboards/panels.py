@@ -15,7 +15,7 @@ from dashboards.queries import Query
 
 DATASOURCE = "${datasource}"
 
-LIMIT_GREY = "#8e8e8e"  # shows on the dark and on the light theme
+GREY = "#8e8e8e"  # shows on the dark and on the light theme
 GREEN, AMBER, RED, NEUTRAL = "green", "orange", "red", "blue"
 
 
@@ -124,7 +124,7 @@ def time_series(
 def _dashed(pattern: str) -> Mapping[str, Any]:
     properties = {
         "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
-        "color": {"mode": "fixed", "fixedColor": LIMIT_GREY},
+        "color": {"mode": "fixed", "fixedColor": GREY},
         "custom.fillOpacity": 0,
         "custom.lineWidth": 1,
     }
@@ -145,7 +145,10 @@ def stat(
     sparkline: bool = False,
     texts: Mapping[int, str] | None = None,
 ) -> core.Stat:
-    """One tile per series: the last value, coloured by `steps`, whole numbers as `texts` where given."""
+    """One tile per series: the last value, whole numbers as `texts` where given.
+
+    It has the colour `base` from 0 on and those of `steps` above. What is unknown says so in grey: it is never good.
+    """
     # The mapping format of Grafana 7; later versions convert it when they load schema 27.
     mappings = [
         {"id": number, "type": 1, "value": str(value), "text": text}
@@ -168,7 +171,7 @@ def stat(
         textMode="value_and_name" if "{{" in queries[0].legend else "value",
         alignment="auto",
         color={"mode": "thresholds"},
-        thresholds=_steps(steps, base),
+        thresholds=_steps((Step(0, base), *steps), GREY),
     )
 
 

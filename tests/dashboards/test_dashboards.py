@@ -17,7 +17,7 @@ from dashboards.build import BOARDS, GENERATED_DIR, dashboard_files
 from dashboards.cli import build
 from dashboards.inspection import PanelQuery, panel_queries, substitute
 from dashboards.layout import GRID_WIDTH, SCHEMA_VERSION, TAG
-from dashboards.panels import DATASOURCE, MixedUnitsError, time_series
+from dashboards.panels import DATASOURCE, GREY, MixedUnitsError, time_series
 from dashboards.queries import PROMETHEUS_METRICS, RECOMMENDER_METRICS, Query, Scope, grafana_unit, signal
 from recommender.model import WorkflowState
 from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, SOURCE_WINDOWS
@@ -181,6 +181,15 @@ def test_the_recommenders_own_metrics_are_ones_that_it_exports() -> None:
     source = Path(telemetry.origin).read_text(encoding="utf-8")
 
     assert [name for name in sorted(RECOMMENDER_METRICS) if f'"{name}"' not in source] == []
+
+
+def test_what_is_unknown_is_neither_green_nor_red(model: dict) -> None:
+    for panel in _content_panels(model):
+        if panel["type"] == "stat":
+            unknown, zero, *_ = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert (unknown["color"], unknown["value"]) == (GREY, None)
+            assert zero["value"] == 0
+            assert panel["fieldConfig"]["defaults"]["noValue"] == "unknown"
 
 
 def test_links_lead_to_boards_that_exist(model: dict) -> None:
