@@ -1,9 +1,12 @@
 """Documentation stays true: targets, links and files that it names exist."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
+
+from recommender.inventory_file import load_inventory
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -34,3 +37,14 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_pages_hold_no_unfinished_business(page: Path) -> None:
     assert re.findall(r"\b(?:TODO|FIXME|TBD)\b", page.read_text()) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_inventories_that_are_shown_are_legal(page: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```", page.read_text(), re.MULTILINE | re.DOTALL)
+    shown = [textwrap.dedent(text) for _, text in blocks if re.match(r"\s*services:", text)]
+    for number, text in enumerate(shown):
+        file = tmp_path / f"inventory-{number}.yml"
+        file.write_text(text)
+
+        assert load_inventory(file).services
