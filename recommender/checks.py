@@ -15,6 +15,7 @@ from recommender.inventory import Inventory
 from recommender.inventory_file import load_inventory
 from recommender.prometheus import PrometheusClient
 from recommender.settings import Settings
+from rules.catalog import THRESHOLDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def _covered(roles: frozenset[Role]) -> frozenset[Role]:
 def _prometheus(settings: Settings) -> str:
     client = PrometheusClient(settings.prometheus_url, settings.prometheus_timeout_seconds)
     client.check()
-    if not client.instant("count({__name__=~'threshold:.+'})"):
+    if not client.instant(f'{{__name__="{next(iter(THRESHOLDS.values())).series}"}}'):
         raise ConfigError(
             f"{settings.prometheus_url} answers, but has none of OptiInfra's rules: load the folder rules/"
         )

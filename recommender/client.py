@@ -19,6 +19,10 @@ class ApiClient:
         self._session = session or requests.Session()
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
+    def close(self) -> None:
+        """Give the connection back."""
+        self._session.close()
+
     def workflows(self, states: tuple[str, ...], service: str | None, limit: int) -> list[dict[str, Any]]:
         """Workflows, the newest first."""
         query: dict[str, Any] = {"limit": limit, "state": list(states)} | ({"service": service} if service else {})

@@ -128,31 +128,36 @@ def _owner(settings: Settings) -> str:
 
 def listen(recommender: Recommender, settings: Settings) -> MultiSocketServer | BaseWSGIServer:
     """Bind the port. Raises ConfigError when it is taken or not ours."""
+    return create_server(
+        recommender.app,
+        sockets=[_bound(settings.listen_address, settings.port)],
+        threads=settings.http_threads,
+        ident=None,
+        clear_untrusted_proxy_headers=True,
+        # Above the application's own limit, so that it is the application that answers 413.
+        max_request_body_size=4 * settings.max_body_bytes,
+    )
+
+
+def _bound(address: str, port: int) -> socket.socket:
     try:
-        return create_server(
-            recommender.app,
-            host=settings.listen_address,
-            port=settings.port,
-            threads=settings.http_threads,
-            ident=None,
-            clear_untrusted_proxy_headers=True,
-            # Above the application's own limit, so that it is the application that answers 413.
-            max_request_body_size=4 * settings.max_body_bytes,
-        )
+        family, *_, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(where[:2], family=family)
     except OSError as exc:
-        where = f"{settings.listen_address}:{settings.port}"
-        raise ConfigError(f"cannot listen on {where}: {exc.strerror}; choose another port with --port") from exc
+        raise ConfigError(f"cannot listen on {address}:{port}: {exc.strerror}; choose another with --port") from exc
 
 
 def serve(recommender: Recommender, settings: Settings) -> None:
     """Answer until the process is told to stop (SystemExit or KeyboardInterrupt in this thread); then end cleanly."""
-    server = listen(recommender, settings)
-    port = getattr(server, "effective_port", settings.port)
-    _LOG.info("recommender_listening", address=settings.listen_address, port=port)
-    recommender.start()
     try:
-        server.run()
+        server = listen(recommender, settings)
+        port = getattr(server, "effective_port", settings.port)
+        _LOG.info("recommender_listening", address=settings.listen_address, port=port)
+        recommender.start()
+        try:
+            server.run()
+        finally:
+            server.close()
     finally:
-        server.close()
         recommender.stop()
         _LOG.info("recommender_stopped")

@@ -1,0 +1,108 @@
+"""Metrics: read at the scrape, absent when they cannot be read."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from recommender.executors import build
+from recommender.health import Health, Probe, ProbeFailed, Status, store_probe
+from recommender.inventory_file import parse_inventory
+from recommender.model import WorkflowState
+from recommender.store import Store
+from recommender.telemetry import HealthCollector, InventoryCollector, StoreCollector, Telemetry
+
+
+def text_of(*collectors: Any) -> str:
+    registry = CollectorRegistry()
+    for collector in collectors:
+        registry.register(collector)
+    return generate_latest(registry).decode()
+
+
+def test_two_recommenders_in_one_process_keep_apart() -> None:
+    one, other = Telemetry(), Telemetry()
+    one.planned(1.0)
+    assert "optiinfra_alert_to_plan_seconds_count 1.0" in generate_latest(one.registry).decode()
+    assert "optiinfra_alert_to_plan_seconds_count 0.0" in generate_latest(other.registry).decode()
+
+
+def test_workflows_are_counted_by_state(store: Store, make_workflow: Any, clock: Any) -> None:
+    store.create(make_workflow("a", state=WorkflowState.SUCCEEDED), [])
+    store.create(make_workflow("b"), [])
+    text = text_of(StoreCollector(store, clock))
+    assert 'optiinfra_workflows{state="pending_approval"} 1.0' in text
+    assert 'optiinfra_workflows{state="canary"} 0.0' in text
+    assert 'optiinfra_workflows_finished_total{state="succeeded"} 1.0' in text
+
+
+def test_the_backlog_has_a_size_and_an_age(store: Store, make_alert: Any, make_delivery: Any, clock: Any) -> None:
+    store.record(make_delivery(make_alert()), clock.now(), 10)
+    clock.advance(12)
+    text = text_of(StoreCollector(store, clock))
+    assert "optiinfra_intake_backlog 1.0" in text
+    assert "optiinfra_intake_oldest_pending_seconds 12.0" in text
+
+
+def test_a_failing_store_leaves_gauges_out_and_says_that_it_is_down(
+    store: Store, database_url: str, clock: Any
+) -> None:
+    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as other:
+        for table in ("workflows", "heartbeats"):
+            other.execute(f"DROP TABLE {table}")
+    other.close()
+    text = text_of(StoreCollector(store, clock), HealthCollector(Health([store_probe(store, clock)])))
+    assert "optiinfra_workflows" not in text
+    assert "optiinfra_intake_backlog" not in text
+    assert 'optiinfra_component_up{component="store"} 0.0' in text
+
+
+def test_knobs_come_from_the_engines_file_and_else_from_the_inventory(tmp_path: Path) -> None:
+    (tmp_path / "one.yml").write_text("max-num-seqs: 16\nenable-prefix-caching: false\nmodel: m\n")
+    (tmp_path / "bad.yml").write_text("{")
+    inventory = parse_inventory(f"""\
+services:
+  chat:
+    engine: vllm
+    executor: {{type: command}}
+    settings: {{max_running_requests: 8, max_batched_tokens: 2048}}
+    replicas:
+      - {{url: "http://a:1", config_file: {tmp_path}/one.yml, restart_command: [x]}}
+      - {{url: "http://b:1", config_file: {tmp_path}/bad.yml, restart_command: [x]}}
+""")
+    text = text_of(InventoryCollector(inventory, build({})))
+    found = {line for line in text.splitlines() if line.startswith("optiinfra_replica_knob{")}
+    assert found == {
+        'optiinfra_replica_knob{instance="a:1",knob="max_batched_tokens",service="chat"} 2048.0',
+        'optiinfra_replica_knob{instance="a:1",knob="max_running_requests",service="chat"} 16.0',
+        'optiinfra_replica_knob{instance="a:1",knob="prefix_caching",service="chat"} 0.0',
+        'optiinfra_replica_knob{instance="b:1",knob="max_batched_tokens",service="chat"} 2048.0',
+        'optiinfra_replica_knob{instance="b:1",knob="max_running_requests",service="chat"} 8.0',
+    }
+
+
+def failing() -> bool:
+    raise ProbeFailed("gone")
+
+
+@pytest.mark.parametrize(
+    ("probes", "status"),
+    [
+        ([], Status.UP),
+        ([Probe("a", lambda: True), Probe("b", lambda: None)], Status.UP),
+        ([Probe("a", failing)], Status.DEGRADED),
+        ([Probe("a", failing), Probe("b", failing, essential=True)], Status.DOWN),
+    ],
+)
+def test_health_is_as_good_as_its_parts(probes: list[Probe], status: Status) -> None:
+    assert Health(probes).status() is status
+
+
+def test_parts_are_tried_once_for_many_askers() -> None:
+    tried: list[int] = []
+    health = Health([Probe("a", lambda: tried.append(1) or True)], keep_seconds=60)
+    health.status()
+    health.components()
+    assert tried == [1]

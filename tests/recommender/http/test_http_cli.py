@@ -1,0 +1,160 @@
+"""The command line against a live recommender and against files."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from recommender.cli import main
+from tests.recommender.foundation.live import INVENTORY, Live, eventually, token, write_configuration
+from tests.recommender.foundation.stub_prometheus import StubPrometheus
+
+
+def run(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", **environment}).invoke(main, list(arguments))
+
+
+@pytest.fixture
+def planned(api: Live) -> dict[str, str]:
+    """The environment of somebody who may approve, with one plan waiting."""
+    api.notify()
+    eventually(lambda: api.get("/workflows")["workflows"])
+    return {"OPTIINFRA_URL": api.url, "OPTIINFRA_TOKEN": token("approver")}
+
+
+def the_id(api: Live) -> str:
+    return str(api.get("/workflows")["workflows"][0]["id"])
+
+
+def test_every_command_is_listed_and_the_version_is_told() -> None:
+    listed = run("--help").output
+    for name in ("exporter", "recommender", "workflows", "check", "audit", "tokens", "build"):
+        assert f"  {name} " in listed
+    assert run("--version").output.startswith("optiinfra, version ")
+    assert run("nonsense").exit_code == 2
+
+
+def test_workflows_are_listed_shown_and_approved(api: Live, planned: dict[str, str]) -> None:
+    workflow_id = the_id(api)
+    listed = run("workflows", "list", **planned)
+    assert (listed.exit_code, workflow_id in listed.output, "pending_approval" in listed.output) == (0, True, True)
+    shown = run("workflows", "show", workflow_id, **planned).output
+    for part in ("Evidence", "Change", "--max-num-seqs", "Formula", "Expected", "History", "created"):
+        assert part in shown
+    approved = run("workflows", "approve", workflow_id, "--comment", "go", **planned)
+    assert (approved.exit_code, approved.output.split(":")[0]) == (0, f"{workflow_id} is approved")
+    eventually(lambda: api.get(f"/workflows/{workflow_id}"), lambda found: found["state"] == "advised")
+    late = run("workflows", "reject", workflow_id, **planned)
+    assert (late.exit_code, "cannot reject" in late.output) == (1, True)
+
+
+def test_the_shown_text_is_never_markup(api: Live, planned: dict[str, str]) -> None:
+    workflow_id = the_id(api)
+    run("workflows", "reject", workflow_id, "--comment", "[bold]no[/] [link=http://x]y", **planned)
+    assert "[bold]no[/] [link=http://x]y" in run("workflows", "show", workflow_id, **planned).output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (["list"], {"OPTIINFRA_TOKEN": ""}, "set --token-file or OPTIINFRA_TOKEN_FILE"),
+        (["list"], {"OPTIINFRA_TOKEN": token("alert_source")}, "use a token with that role"),
+        (["show", "nothing"], {}, "there is no workflow 'nothing'"),
+        (["list"], {"OPTIINFRA_URL": "http://127.0.0.1:1"}, "is the recommender running"),
+        (["--token-file", "/nonexistent", "list"], {}, "cannot read the token file"),
+        (["list", "--state", "nonsense"], {}, "state"),
+    ],
+)
+def test_errors_say_what_to_do_and_exit_with_1(
+    intake: Live, arguments: list[str], environment: dict[str, str], said: str
+) -> None:
+    base = {"OPTIINFRA_URL": intake.url, "OPTIINFRA_TOKEN": token("viewer")}
+    result = run("workflows", *arguments, **(base | environment))
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_wrong_usage_exits_with_2() -> None:
+    assert run("workflows", "approve").exit_code == 2
+    assert run("tokens", "new", "--name", "x", "--role", "king", "--file", "f").exit_code == 2
+
+
+@pytest.mark.usefixtures("planned")
+def test_the_audit_log_is_verified(database_file: Path) -> None:
+    environment = {"DATABASE_URL": f"sqlite:///{database_file}"}
+    good = run("audit", "verify", **environment)
+    assert (good.exit_code, "holds: 1 rows" in good.output) == (0, True)
+    with sqlite3.connect(database_file) as other:
+        other.execute("UPDATE audit SET actor = 'somebody'")
+    other.close()
+    bad = run("audit", "verify", **environment)
+    assert (bad.exit_code, "row 1 was changed" in bad.output) == (1, True)
+
+
+def test_check_tells_what_works_and_what_does_not(tmp_path: Path, prometheus: StubPrometheus) -> None:
+    files = write_configuration(tmp_path)
+    environment = {
+        "OPTIINFRA_INVENTORY": str(files["inventory"]),
+        "OPTIINFRA_TOKENS_FILE": str(files["tokens_file"]),
+        "OPTIINFRA_PROMETHEUS_URL": prometheus.url,
+    }
+    good = run("check", **environment)
+    assert good.exit_code == 0, good.output
+    assert "executor dry_run" in good.output
+    bad = run("check", **(environment | {"OPTIINFRA_ALERTMANAGER_URL": "http://127.0.0.1:1"}))
+    assert (bad.exit_code, "is Alertmanager running" in bad.output) == (1, True)
+    files["inventory"].write_text(INVENTORY.replace("replicas:", "replicaz:", 1))
+    prometheus.series = []
+    worse = run("check", **environment)
+    assert worse.exit_code == 1
+    assert "unknown key 'replicaz' in services.chat; did you mean 'replicas'?" in worse.output
+    assert "none of OptiInfra's rules" in worse.output
+
+
+def test_check_tries_the_command_executor(tmp_path: Path, prometheus: StubPrometheus) -> None:
+    (tmp_path / "engine.yml").write_text("max-num-seqs: 8\n")
+    inventory = f"""\
+services:
+  chat:
+    engine: vllm
+    executor: {{type: command, ready_timeout_seconds: 1}}
+    replicas:
+      - url: http://127.0.0.1:1
+        config_file: {tmp_path}/engine.yml
+        restart_command: [no-such-program]
+"""
+    files = write_configuration(tmp_path, inventory)
+    result = run(
+        "check",
+        OPTIINFRA_INVENTORY=str(files["inventory"]),
+        OPTIINFRA_TOKENS_FILE=str(files["tokens_file"]),
+        OPTIINFRA_PROMETHEUS_URL=prometheus.url,
+    )
+    assert (result.exit_code, "no program 'no-such-program'" in result.output) == (1, True)
+
+
+def test_the_recommender_refuses_to_start_without_tokens(tmp_path: Path) -> None:
+    result = run("recommender", "--port", "0", DATABASE_URL=f"sqlite:///{tmp_path}/x.db", OPTIINFRA_TOKENS_FILE="")
+    assert (result.exit_code, "optiinfra tokens new" in result.output) == (1, True)
+
+
+def test_a_new_token_is_printed_once(tmp_path: Path) -> None:
+    file = tmp_path / "t.yml"
+    made = run("tokens", "new", "--name", "am", "--role", "alert_source", "--file", str(file))
+    assert made.exit_code == 0
+    assert made.output.strip() not in file.read_text()
+
+
+def test_a_taken_port_is_said(intake: Live, tmp_path: Path) -> None:
+    files: dict[str, Any] = write_configuration(tmp_path)
+    port = intake.url.rsplit(":", 1)[1]
+    result = run(
+        "recommender",
+        "--port",
+        port,
+        OPTIINFRA_TOKENS_FILE=str(files["tokens_file"]),
+        DATABASE_URL=f"sqlite:///{tmp_path}/other.db",
+    )
+    assert (result.exit_code, "choose another with --port" in result.output) == (1, True)
