@@ -47,9 +47,10 @@ fmt: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --fix --quiet .
 
-generate: setup ## Write the generated rules and dashboards anew
+generate: setup ## Write the generated rules, dashboards and container configuration anew
 	@$(BIN)/optiinfra build rules
 	@$(BIN)/optiinfra build dashboards
+	@$(BIN)/python deploy/compose/derive.py
 
 bench: setup ## Print the figures of the benchmarks
 	@for file in bench/*_bench.py; do echo "== $$file"; $(BIN)/python -m "bench.$$(basename $$file .py)" || exit 1; done

@@ -28,7 +28,7 @@ mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 advise() {
   echo "Missing: ${missing[*]}" >&2
   echo "Install them: $1" >&2
-  [ "$purpose" = demo ] && echo "Or use containers instead: docker compose --profile demo up" >&2
+  [ "$purpose" = demo ] && echo "Or use containers instead: deploy/compose/make-secrets.sh && docker compose --profile demo up" >&2
   exit 1
 }
 

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import re
-import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -205,7 +204,6 @@ def test_legend_labels_survive_the_aggregation_of_their_query() -> None:
             assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= kept, query
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_accepts_every_query(tmp_path: Path) -> None:
     rules = [
         {"record": f"dashboard:query:{number}", "expr": expr}

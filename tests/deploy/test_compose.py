@@ -64,10 +64,6 @@ def _each_service(request: pytest.FixtureRequest) -> dict[str, Any]:
     return SERVICES[request.param]
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("check_jsonschema") is None,
-    reason="the Compose specification's schema comes with check-jsonschema, which is not installed",
-)
 def test_the_file_follows_the_compose_specification() -> None:
     schema = importlib.resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
 

@@ -1,7 +1,6 @@
 """The whole page of a recorded node: golden file, catalogue, promtool."""
 
 import os
-import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -89,7 +88,6 @@ def test_a_name_says_its_kind_and_its_base_unit(name: str) -> None:
         assert name.removesuffix("_total").endswith(UNITS) != (name in UNITLESS)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 def test_promtool_finds_nothing_to_say(page: str) -> None:
     about = generate_latest(about_exporter()).decode()
     found = subprocess.run(

@@ -4,7 +4,6 @@ The signals are backfilled with promtool: 20 minutes at 15 s. Replica 1 is the c
 (one minute without samples), fast afterwards. The other two are slow throughout; replica 3 stops after 17 minutes.
 """
 
-import shutil
 import socket
 import subprocess
 import time
@@ -22,10 +21,7 @@ from recommender.rollout.assess import CHECKED_OBJECTIVES, baseline_of, canary_v
 from recommender.rollout.measure import Question, Window, objective, read_arm
 from tests.recommender.rollout.builders import make_plan, make_verification
 
-pytestmark = [
-    pytest.mark.process,
-    pytest.mark.skipif(not shutil.which("prometheus") or not shutil.which("promtool"), reason="needs Prometheus"),
-]
+pytestmark = pytest.mark.process
 
 BEGIN = datetime.fromtimestamp((datetime.now(UTC).timestamp() - 7200) // 60 * 60, UTC)
 STEP = 15
