@@ -14,14 +14,10 @@ class ApiError(Exception):
 class ApiClient:
     """Calls one recommender with one token. Raises ApiError."""
 
-    def __init__(self, url: str, token: str | None, session: requests.Session | None = None) -> None:
+    def __init__(self, url: str, token: str | None) -> None:
         self._url = url.rstrip("/")
-        self._session = session or requests.Session()
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._session.close()
+        # A command asks once or twice: the server need not keep a connection for it.
+        self._headers = {"Connection": "close"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def workflows(self, states: tuple[str, ...], service: str | None, limit: int) -> list[dict[str, Any]]:
         """Workflows, the newest first."""
@@ -40,7 +36,7 @@ class ApiClient:
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on to requests
         url = f"{self._url}/api/v1/{path}"
         try:
-            answer = self._session.request(method, url, timeout=TIMEOUT_SECONDS, headers=self._headers, **arguments)
+            answer = requests.request(method, url, timeout=TIMEOUT_SECONDS, headers=self._headers, **arguments)
         except requests.RequestException as exc:
             raise ApiError(
                 f"{self._url} does not answer ({type(exc).__name__}); is the recommender running, is --url right?"

@@ -143,7 +143,6 @@ def workflows(context: click.Context, url: str, token_file: Path | None, token: 
         except OSError as exc:
             raise click.ClickException(f"cannot read the token file {token_file}: {exc.strerror}") from exc
     context.obj = ApiClient(url, token)
-    context.call_on_close(context.obj.close)
 
 
 @workflows.command("list")

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,10 +136,9 @@ def live(loops: bool = True, **settings: Any) -> Iterator[Live]:
     try:
         yield Live(f"http://127.0.0.1:{server.effective_port}", recommender)
     finally:
-        with suppress(OSError):  # the loop may have closed the trigger before it is pulled
-            server.trigger.pull_trigger(server.close)  # in the server's own thread; its loop ends with its last socket
+        server.task_dispatcher.shutdown()  # first, so that no handler wakes a server that is closed
+        server.trigger.pull_trigger(server.close)  # in the server's own thread; its loop ends with its last socket
         thread.join(10)
-        server.task_dispatcher.shutdown()
         recommender.stop()
 
 
