@@ -7,6 +7,7 @@ has not ended after five seconds.
 import contextlib
 import multiprocessing
 import os
+import queue
 import shlex
 import signal
 from collections import deque
@@ -51,20 +52,57 @@ class _Printer:
             file.close()
 
 
-class _Events:
-    """honcho's event queue, watched for what honcho keeps to itself: pids, and which process ended first."""
+class _Manager(Manager):  # type: ignore[misc] # honcho has no types
+    """honcho's manager, which cannot end a process whose start it has not yet heard of: that has to wait."""
 
-    def __init__(self, events: Any, started: Callable[[str, int], None]) -> None:  # noqa: ANN401 - honcho has no types
-        self._events = events
-        self._started = started
+    events: Any
+
+    def __init__(self, printer: _Printer, started: Callable[[str, int], None]) -> None:
+        super().__init__(printer=printer)
+        self.events = _Events(self.events, self._heard)
         self.first_end: tuple[str, int] | None = None
+        self._report_start = started
+        self._starting: set[str] = set()
+        self._end_when_started = False
 
-    def get(self, timeout: float) -> Any:  # noqa: ANN401 - honcho has no types
-        message = self._events.get(timeout=timeout)
-        if message.type == "start":
-            self._started(message.name, message.data["pid"])
+    def add(self, command: Command, cwd: Path) -> None:
+        # honcho runs a shell; exec replaces it, so that signals reach the program itself.
+        line = f"exec {shlex.join(command.arguments)}"
+        self.add_process(command.name, line, env={**os.environ, **command.environment}, cwd=str(cwd))
+        self._starting.add(command.name)
+
+    def terminate(self) -> None:
+        if self._starting:
+            self._end_when_started = True
+        else:
+            super().terminate()
+
+    def _heard(self, message: Any | None) -> None:  # noqa: ANN401 - honcho has no types
+        """Called with every event before honcho acts on it, and with None when there was none for a moment."""
+        if message is None:
+            if self._end_when_started and not self._starting:
+                self.terminate()
+        elif message.type == "start":
+            self._starting.discard(message.name)
+            self._report_start(message.name, message.data["pid"])
         elif message.type == "stop" and self.first_end is None:
             self.first_end = (message.name, message.data["returncode"])
+
+
+class _Events:
+    """honcho's event queue, overheard."""
+
+    def __init__(self, events: Any, heard: Callable[[Any | None], None]) -> None:  # noqa: ANN401 - honcho has no types
+        self._events = events
+        self._heard = heard
+
+    def get(self, timeout: float) -> Any:  # noqa: ANN401 - honcho has no types
+        try:
+            message = self._events.get(timeout=timeout)
+        except queue.Empty:
+            self._heard(None)
+            raise
+        self._heard(message)
         return message
 
     def put(self, message: Any) -> None:  # noqa: ANN401 - honcho has no types
@@ -80,7 +118,6 @@ def supervise(commands: Sequence[Command], paths: Paths, terminal: TextIO, *, cw
     # honcho hands its queue to children by fork; other start methods would pickle it.
     multiprocessing.set_start_method("fork", force=True)
     printer = _Printer(paths.log, terminal)
-    manager = Manager(printer=printer)
     children: dict[str, Process] = {}
 
     def started(name: str, pid: int) -> None:
@@ -88,11 +125,9 @@ def supervise(commands: Sequence[Command], paths: Paths, terminal: TextIO, *, cw
             children[name] = Process.of(pid)
         State(Process.of(os.getpid()), children).write(paths.state)
 
-    events = manager.events = _Events(manager.events, started)
+    manager = _Manager(printer, started)
     for command in commands:
-        # honcho runs a shell; exec replaces it, so that signals reach the program itself.
-        line = f"exec {shlex.join(command.arguments)}"
-        manager.add_process(command.name, line, env={**os.environ, **command.environment}, cwd=str(cwd))
+        manager.add(command, cwd)
     signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     State(Process.of(os.getpid())).write(paths.state)
     try:
@@ -101,9 +136,9 @@ def supervise(commands: Sequence[Command], paths: Paths, terminal: TextIO, *, cw
         _sweep(children)
         printer.close()
         paths.state.unlink(missing_ok=True)
-    if events.first_end is None or manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}:
+    if manager.first_end is None or manager.returncode in {128 + signal.SIGINT, 128 + signal.SIGTERM}:
         return int(manager.returncode or 0)
-    name, status = events.first_end
+    name, status = manager.first_end
     if name == STORY:
         return status if status >= 0 else 1
     terminal.write(_obituary(name, status, paths.log(name)))
@@ -111,10 +146,13 @@ def supervise(commands: Sequence[Command], paths: Paths, terminal: TextIO, *, cw
 
 
 def _sweep(children: dict[str, Process]) -> None:
-    """Kill whatever is left of the process groups, for example after an error in the supervisor itself."""
+    """Kill whatever is left, for example after an error in the supervisor itself: process groups and descendants."""
     for child in children.values():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _obituary(name: str, status: int, log: Path) -> str:
