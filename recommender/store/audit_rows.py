@@ -1,6 +1,6 @@
 """Audit rows on a connection: append within the caller's transaction, read back in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import sqlalchemy as sa
@@ -36,10 +36,6 @@ def verify_chain(connection: sa.Connection) -> AuditReport:
     head = connection.execute(sa.select(audit_head)).one_or_none()
     if head is None:
         return AuditReport(0, "", "the head of the chain is missing")
-    return verify(_all_rows(connection), head.seq, head.hash)
-
-
-def _all_rows(connection: sa.Connection) -> Iterator[AuditRow]:
-    result = connection.execute(sa.select(audit).order_by(audit.c.seq).execution_options(yield_per=1000))
-    for row in result.mappings():
-        yield AuditRow(**row)
+    query = sa.select(audit).order_by(audit.c.seq).execution_options(yield_per=1000)
+    with connection.execute(query) as result:
+        return verify((AuditRow(**row) for row in result.mappings()), head.seq, head.hash)

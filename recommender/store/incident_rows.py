@@ -1,8 +1,8 @@
 """Notification and incident rows on a connection.
 
 Recording is idempotent: the same delivery again changes nothing but `deliveries` and `last_seen`. The last word on an
-alert wins: a firing alert whose incident was closed opens it again when it began at the same instant (Prometheus came
-back from an outage), and opens a new one when it began later.
+alert wins: a firing alert whose incident was closed opens it again when it began during it (Prometheus came back from
+an outage), and opens a new one when it began later.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -80,9 +80,9 @@ def _upsert_incident(
             _set(connection, row.id, seen)
             return "updated"
         return _open_again_or_new(connection, alert, notification_id, now, new_id)
-    ends_at = alert.ends_at or now
+    ends_at = max(alert.ends_at or now, alert.starts_at)
     if row is not None:
-        _close(connection, row, ends_at, now)
+        _close(connection, row, alert, ends_at, now)
         return "resolved"
     if _closed(connection, alert) is None:  # resolved before firing: recorded, not dropped
         outcome = {"outcome": IncidentOutcome.RESOLVED.value, "reason": "it had ended when it was told"}
@@ -103,8 +103,11 @@ def _open_again_or_new(
     return "opened"
 
 
-def _close(connection: sa.Connection, row: sa.Row[tuple[object, ...]], ends_at: datetime, now: datetime) -> None:
-    values: dict[str, object] = {"ends_at": ends_at, "last_seen": now, "due_at": None}
+def _close(
+    connection: sa.Connection, row: sa.Row[tuple[object, ...]], alert: IncomingAlert, ends_at: datetime, now: datetime
+) -> None:
+    starts_at = min(row.starts_at, alert.starts_at)
+    values: dict[str, object] = {"starts_at": starts_at, "ends_at": ends_at, "last_seen": now, "due_at": None}
     if not row.outcome:
         values |= {"outcome": IncidentOutcome.RESOLVED.value, "reason": "it ended before it was looked at"}
     _set(connection, row.id, values)
@@ -143,10 +146,11 @@ def _open(connection: sa.Connection, fingerprint: str) -> sa.Row[tuple[object, .
 
 
 def _closed(connection: sa.Connection, alert: IncomingAlert) -> sa.Row[tuple[object, ...]] | None:
+    """The incident that was closed and during which this alert began."""
     query = sa.select(incidents).where(
-        _C.fingerprint == alert.fingerprint, _C.starts_at == alert.starts_at, _C.ends_at.is_not(None)
+        _C.fingerprint == alert.fingerprint, _C.starts_at <= alert.starts_at, _C.ends_at >= alert.starts_at
     )
-    return connection.execute(query.limit(1)).one_or_none()
+    return connection.execute(query.order_by(_C.starts_at.desc(), _C.id).limit(1)).one_or_none()
 
 
 def claim_due(connection: sa.Connection, now: datetime, owner: str, lease: timedelta) -> list[Incident]:
@@ -165,20 +169,20 @@ def claim_due(connection: sa.Connection, now: datetime, owner: str, lease: timed
 
 def settle(connection: sa.Connection, settlement: Settlement) -> None:
     """Write what came of incidents and give up their lease. One that ended meanwhile is not looked at again."""
-    connection.execute(
-        sa.update(incidents)
-        .where(_C.id.in_(settlement.incident_ids))
-        .values(
-            outcome=settlement.outcome.value,
-            reason=settlement.reason,
-            processed_at=settlement.at,
-            workflow_id=sa.func.coalesce(settlement.workflow_id, _C.workflow_id),
-            due_at=sa.case((_C.ends_at.is_(None), settlement.due_at), else_=sa.null()),
-            attempts=settlement.attempts,
-            lease_owner=None,
-            lease_until=None,
-        )
-    )
+    values: dict[str, object] = {
+        "outcome": settlement.outcome.value,
+        "reason": settlement.reason,
+        "processed_at": settlement.at,
+        "due_at": None,
+        "attempts": settlement.attempts,
+        "lease_owner": None,
+        "lease_until": None,
+    }
+    if settlement.workflow_id is not None:
+        values["workflow_id"] = settlement.workflow_id
+    if settlement.due_at is not None:
+        values["due_at"] = sa.case((_C.ends_at.is_(None), settlement.due_at), else_=sa.null())
+    connection.execute(sa.update(incidents).where(_C.id.in_(settlement.incident_ids)).values(values))
 
 
 def find(connection: sa.Connection, *, open_only: bool, service: str | None, limit: int) -> list[Incident]:

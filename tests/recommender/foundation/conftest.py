@@ -1,11 +1,14 @@
 """Real parts for the foundation's tests: a store on disk, a clock that tests move, and small builders."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
+import sqlalchemy as sa
 
 from recommender.intake.model import AlertStatus, Delivery, IncomingAlert
 from recommender.model import Diagnosis, DiagnosisStatus, Plan, Workflow, WorkflowState
@@ -34,8 +37,23 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/optiinfra.db"
+def database_url(tmp_path: Path) -> Iterator[str]:
+    """A fresh SQLite file; or a fresh database of the PostgreSQL server that OPTIINFRA_TEST_POSTGRES_URL names.
+
+    The store's contract is the same on both: run test_store_workflows, test_store_audit, test_foundation_intake and
+    test_foundation_pipeline with that variable set. The other files test SQLite itself.
+    """
+    server = os.environ.get("OPTIINFRA_TEST_POSTGRES_URL")
+    if not server:
+        yield f"sqlite:///{tmp_path}/optiinfra.db"
+        return
+    name = f"optiinfra_{token_hex(6)}"
+    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest.fixture

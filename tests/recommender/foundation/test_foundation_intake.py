@@ -160,7 +160,7 @@ def test_an_incident_that_ended_meanwhile_is_not_looked_at_again(
     assert store.claim_incidents(later, "me", MINUTE) == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from(["firing", "resolved"]), st.integers(0, 2), st.booleans()),
