@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from demo.readings import Figures
+from recommender.wording import metric_name
 
 UNKNOWN = "?"
 
@@ -43,7 +44,7 @@ def plan(workflow: Mapping[str, Any]) -> Iterator[str]:
     yield f"  from    {change['formula']}"
     for expectation in the_plan.get("expected", ()):
         low, high = sorted((expectation["low"], expectation["high"]))
-        yield f"  expect  {expectation['metric']} {low:.2f} to {high:.2f} times as much"
+        yield f"  expect  {metric_name(expectation['metric'])} {low:.2f} to {high:.2f} times as much"
     yield f"  or back {the_plan['rollback']}"
 
 

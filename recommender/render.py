@@ -7,6 +7,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from recommender.wording import metric_name
+
 _COLOURS = {
     "pending_approval": "yellow",
     "succeeded": "green",
@@ -89,7 +91,8 @@ def _change(plan: Mapping[str, Any]) -> RenderableType | None:
 
 def _expected(plan: Mapping[str, Any]) -> RenderableType | None:
     return _lines(
-        f"{one['metric']} {one['direction']}: x{_number(one['low'])} to x{_number(one['high'])} ({one['source']})"
+        f"{metric_name(one['metric'])}: {_number(min(one['low'], one['high']))} to "
+        f"{_number(max(one['low'], one['high']))} times as much ({one['source']})"
         for one in plan["expected"]
     )
 

@@ -214,7 +214,7 @@ def test_the_whole_story_is_told_in_order_and_approved_once(world: World, sessio
         "because 8 of 8 slots are used",
         "change  --max-num-seqs: 8 -> 16",
         "from    min(194, 16)",
-        "expect  ttft_p95_seconds 0.10 to 0.97 times as much",
+        "expect  TTFT p95 0.10 to 0.97 times as much",
         "approved by AUTO=1",
         "canary: one replica",
         "verdict pass: TTFT p95 fell",
