@@ -5,11 +5,13 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from exporters.catalog import ProbeFailure
 from exporters.inference.targets import Target
@@ -18,10 +20,14 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 _CHUNK_BYTES = 65536
+# On the wire a body has a head and the framing of its chunks.
+_HEAD_BYTES = 2**20
 _REDIRECTION = 3  # first digit of the status
 _ACCEPT_EXPOSITION = "text/plain;version=0.0.4,text/plain;q=0.9"
 # The first line that is not blank: a comment, or a name and its labels or value.
 _EXPOSITION_START = re.compile(r"\s*(#|[a-zA-Z_:][a-zA-Z0-9_:]*[ \t]*(\{|[ \t][-+0-9.NI]))")
+
+_Addresses: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]]
 
 Remaining = Callable[[], float]
 """Seconds left until the deadline; zero or less when it has passed."""
@@ -66,7 +72,7 @@ def fetch(target: Target, remaining: Remaining, max_bytes: int, *, accept: str) 
     try:
         with _connect(target, remaining) as sock:
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = _DeadlineSocket(sock, remaining)
+            connection.sock = _DeadlineSocket(sock, remaining, 2 * max_bytes + _HEAD_BYTES)
             headers = {"Accept": accept, "Accept-Encoding": "identity", "Connection": "close"}
             connection.request("GET", target.path, headers=headers)
             with connection.getresponse() as response:
@@ -76,7 +82,7 @@ def fetch(target: Target, remaining: Remaining, max_bytes: int, *, accept: str) 
         raise FetchError(ProbeFailure.TIMEOUT, "no full answer before the deadline") from None
     except (http.client.RemoteDisconnected, http.client.IncompleteRead, OSError, UnicodeError) as error:
         raise FetchError(ProbeFailure.CONNECTION, str(error) or type(error).__name__) from None
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, ValueError) as error:  # ValueError: a negative chunk size
         raise FetchError(ProbeFailure.CONTENT, f"not an HTTP answer: {type(error).__name__}") from None
 
 
@@ -108,7 +114,7 @@ def _media_type(response: http.client.HTTPResponse) -> str:
 def _connect(target: Target, remaining: Remaining) -> socket.socket:
     """A connected socket, TLS and all. Tries every address of a name within the one deadline. Raises OSError."""
     failure: OSError | None = None
-    for family, kind, protocol, _, address in socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM):
+    for family, kind, protocol, _, address in _addresses(target, remaining):
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(_left(remaining))
@@ -121,6 +127,23 @@ def _connect(target: Target, remaining: Remaining) -> socket.socket:
             continue
         return sock
     raise failure or OSError(f"{target.host} has no address")
+
+
+def _addresses(target: Target, remaining: Remaining) -> _Addresses:
+    """Where the target listens. A name is looked up in a thread of its own: the system's resolver takes no deadline."""
+    try:
+        return socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        found: Future[_Addresses] = Future()
+
+    def look_up() -> None:
+        try:
+            found.set_result(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.set_exception(error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    return found.result(timeout=_left(remaining))
 
 
 @cache
@@ -139,33 +162,40 @@ def _left(remaining: Remaining) -> float:
 class _DeadlineSocket:
     """What http.client needs of a socket, every read and write of it within one deadline.
 
-    A socket's own timeout starts anew with every byte, so a server that drips could hold a probe for hours.
+    A socket's own timeout starts anew with every byte, so a server that drips could hold a probe for hours. And a chunk
+    of size -1 makes http.client read to the end of the connection, so the wire has a limit of its own.
     """
 
-    def __init__(self, sock: socket.socket, remaining: Remaining) -> None:
+    def __init__(self, sock: socket.socket, remaining: Remaining, max_bytes: int) -> None:
         self._sock = sock
         self._remaining = remaining
+        self._max_bytes = max_bytes
 
     def sendall(self, data: "ReadableBuffer") -> None:
         self._sock.settimeout(_left(self._remaining))
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_DeadlineReader(self._sock, self._remaining), _CHUNK_BYTES)
+        return io.BufferedReader(_DeadlineReader(self._sock, self._remaining, self._max_bytes), _CHUNK_BYTES)
 
     def close(self) -> None:
         """Leave the socket to `fetch`: http.client closes its side before the body is read."""
 
 
 class _DeadlineReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, remaining: Remaining) -> None:
+    def __init__(self, sock: socket.socket, remaining: Remaining, max_bytes: int) -> None:
         super().__init__()
         self._sock = sock
         self._remaining = remaining
+        self._left = max_bytes
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         self._sock.settimeout(_left(self._remaining))
-        return self._sock.recv_into(memoryview(buffer))
+        count = self._sock.recv_into(memoryview(buffer))
+        self._left -= count
+        if self._left < 0:
+            raise FetchError(ProbeFailure.TOO_LARGE, "more bytes on the wire than the page may have")
+        return count

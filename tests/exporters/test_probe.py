@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -306,6 +307,56 @@ def test_a_body_over_the_limit_is_not_read_to_its_end(engine: FakeEngine, *, ann
     prober = Prober(AllowList.parse([engine.netloc]), max_body_bytes=100_000)
     assert failure(prober.probe(engine.netloc)) == ProbeFailure.TOO_LARGE
     assert sent < 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [(b"-1", ProbeFailure.TOO_LARGE), (b"-5", ProbeFailure.CONTENT), (b"zz", ProbeFailure.CONNECTION)],
+)
+def test_a_chunk_of_a_size_that_cannot_be_is_a_failed_probe(
+    engine: FakeEngine, size: bytes, reason: ProbeFailure
+) -> None:
+    sent = 0
+
+    def chunks(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal sent
+        handler.protocol_version = "HTTP/1.1"
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(size + b"\r\n")
+        try:
+            while sent < 100_000_000:
+                sent += handler.wfile.write(b"a 1\n" * 10000)
+        except OSError:
+            pass
+
+    engine.pages["/metrics"] = chunks
+    prober = Prober(AllowList.parse([engine.netloc]), max_body_bytes=100_000)
+    assert failure(prober.probe(engine.netloc)) == reason
+    assert sent < 50_000_000
+
+
+def test_a_resolver_that_hangs_is_given_up_on_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, resolve = threading.Event(), socket.getaddrinfo
+
+    def hang(host: str, port: int, **how: Any) -> Any:
+        if not how.get("flags", 0) & socket.AI_NUMERICHOST:
+            released.wait(10)
+        return resolve(host, port, **how)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    start = time.monotonic()
+    prober = Prober(AllowList.parse(["localhost:*"]), timeout_seconds=0.2)
+    assert failure(prober.probe("localhost:1", "vllm")) == ProbeFailure.TIMEOUT
+    assert time.monotonic() - start < 3
+    released.set()
+
+
+def test_a_name_that_does_not_resolve_is_a_connection_failure() -> None:
+    prober = Prober(AllowList.parse(["no-such-host.invalid:*", f"{'x' * 64}.invalid:*"]))
+    for name in ("no-such-host", "x" * 64):  # a label of 64 characters cannot even be asked for
+        assert failure(prober.probe(f"{name}.invalid:1", "vllm")) == ProbeFailure.CONNECTION
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
