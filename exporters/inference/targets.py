@@ -48,7 +48,9 @@ class Target:
 
 
 def parse_target(text: str) -> Target:
-    """Parse `http(s)://host[:port][/path]` or `host:port`; the path is `/metrics` where none is given.
+    """Parse `http(s)://host[:port][/path]` or `host:port`; a path that does not end in `/metrics` is a base of it.
+
+    So a probe reads metrics pages only, whatever else an allowed server answers to a GET.
 
     Raises TargetError for other schemes, credentials, query, fragment, and characters that do not belong in a URL.
     """
@@ -63,7 +65,9 @@ def parse_target(text: str) -> Target:
         raise TargetError("target must not carry credentials")
     if "?" in text or "#" in text:
         raise TargetError(f"target {text!r} must not carry a query or a fragment")
-    path = parts.path if parts.path not in ("", "/") else DEFAULT_PATH
+    path = parts.path.rstrip("/")
+    if not path.endswith(DEFAULT_PATH):
+        path += DEFAULT_PATH
     if host is None or (name := _normal_host(host)) is None or port == 0 or not _PATH.fullmatch(path):
         raise TargetError(f"target {text!r} is not a URL: expected http://host:port/path")
     return Target(parts.scheme, name, port or _PORTS[parts.scheme], path)

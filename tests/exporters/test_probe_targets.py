@@ -16,6 +16,11 @@ from exporters.inference.targets import AllowList, Target, TargetError, parse_ta
         ("http://[2001:DB8::1]:8000", Target("http", "2001:db8::1", 8000, "/metrics")),
         ("http://[::ffff:10.0.0.7]:8000", Target("http", "10.0.0.7", 8000, "/metrics")),
         ("engine_0:8000/metrics", Target("http", "engine_0", 8000, "/metrics")),
+        # A base, as for engines that Prometheus scrapes directly; and so no probe reads another page of a server.
+        ("http://gpu-1:8000/chat", Target("http", "gpu-1", 8000, "/chat/metrics")),
+        ("http://gpu-1:8000/chat/", Target("http", "gpu-1", 8000, "/chat/metrics")),
+        ("http://gpu-1:8000/chat/metrics/", Target("http", "gpu-1", 8000, "/chat/metrics")),
+        ("http://gpu-1:8000/flush_cache", Target("http", "gpu-1", 8000, "/flush_cache/metrics")),
     ],
 )
 def test_a_target_is_parsed_and_normalised(text: str, target: Target) -> None:
