@@ -14,6 +14,8 @@ Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Label names and values, sorted by name: equal label sets are equal tuples."""
 
 _BLANKS = " \t"
+# Longer label strings are parsed each time: the cache is bounded in entries, and must be in bytes too.
+_CACHED_LENGTH = 4096
 _NAME = re.compile(r"[ \t]*([^ \t{#]+)")
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r'\\([\\n"])')
@@ -45,6 +47,8 @@ class Reader:
         samples: dict[str, dict[Labels, float]] = {}
         skipped = 0
         for line in text.split("\n"):
+            if not line:
+                continue
             brace = line.find("{")
             name = line[:brace] if brace > 0 else ""
             if name not in names:
@@ -84,9 +88,10 @@ class Reader:
             found[match[1]] = _ESCAPE.sub(_unescape, value) if "\\" in value else value
             position = match.end()
         labels = tuple(sorted(found.items()))
-        if len(self._cache) >= self._cache_size:
-            self._cache.clear()
-        self._cache[raw] = labels
+        if len(raw) <= _CACHED_LENGTH:
+            if len(self._cache) >= self._cache_size:
+                self._cache.clear()
+            self._cache[raw] = labels
         return labels
 
 

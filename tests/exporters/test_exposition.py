@@ -132,3 +132,10 @@ def test_the_cache_of_label_strings_is_bounded_and_changes_nothing() -> None:
     assert reader.read(text) == reader.read(text)
     assert len(reader.read(text).samples["h"]) == 100
     assert len(reader._cache) <= 10
+
+
+def test_long_label_strings_are_read_and_not_kept() -> None:
+    reader = Reader(["h"])
+    reading = reader.read(f'h{{a="{"x" * 1_000_000}"}} 1\n')
+    assert reading.samples == {"h": {(("a", "x" * 1_000_000),): 1.0}}
+    assert sum(map(len, reader._cache)) < 10_000
