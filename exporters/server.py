@@ -11,8 +11,9 @@ from waitress import wasyncore
 
 from exporters.errors import SettingsError
 
-# A probe waits for its engine: many more may wait than there are processors.
-_THREADS = 16
+# A probe waits for its engine, up to 5 s for one that hangs. When dozens hang at once (a node, a network), the page of
+# this node and probes of the other engines must still be answered within a scrape's timeout.
+_THREADS = 64
 _POLL_SECONDS = 1.0
 _DRAIN_POLL_SECONDS = 0.05
 _THREADS_STOP_SECONDS = 1.0

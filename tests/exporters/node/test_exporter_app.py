@@ -224,6 +224,29 @@ def test_an_answer_under_way_is_finished_after_stop(serve: Callable[..., Client]
     assert "host_load1 1.5" in answers[0].text
 
 
+def test_dozens_of_engines_that_hang_hold_up_neither_this_nodes_page_nor_health(serve: Callable[..., Client]) -> None:
+    entered, gate = threading.Semaphore(0), threading.Event()
+
+    class HangingProber:
+        def probe(self, target: str | None, engine: str | None, timeout: str | None) -> Page:
+            entered.release()
+            assert gate.wait(timeout=30)
+            return Page(200, f"{target} {engine} {timeout}\n".encode(), "text/plain")
+
+    client = serve(prober=HangingProber())
+    probes = [threading.Thread(target=client.ask, args=(f"/probe?target={i}",)) for i in range(50)]
+    for probe in probes:
+        probe.start()
+    try:
+        assert all(entered.acquire(timeout=10) for _ in probes)
+        assert client.ask("/healthz").status == 200
+        assert "host_load1 1.5" in client.ask("/metrics").text
+    finally:
+        gate.set()
+        for probe in probes:
+            probe.join(timeout=30)
+
+
 def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(serve: Callable[..., Client]) -> None:
     taken = serve().server.port
 
