@@ -71,10 +71,13 @@ SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_spec_accepted_tokens": "llm_spec_accepted_tokens_total",
 }
 
-# Windows of every source rate, and the extra one that shows within a minute that an engine stopped giving tokens
+# Windows of every source rate, and the extra one that shows within a minute that an engine stopped working on tokens
 # (two scrapes at the shipped interval; 1m would show it only after 75 s). stem -> extra windows.
 SOURCE_WINDOWS = ("1m", "5m")
-SOURCE_EXTRA_WINDOWS: dict[str, tuple[str, ...]] = {"replica:llm_generation_tokens": ("30s",)}
+SOURCE_EXTRA_WINDOWS: dict[str, tuple[str, ...]] = {
+    "replica:llm_generation_tokens": ("30s",),
+    "replica:llm_prompt_tokens": ("30s",),
+}
 
 # Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:…`, `<stem>_count:…`, so that a
 # quantile over any longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
