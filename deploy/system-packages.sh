@@ -9,13 +9,18 @@ case "$purpose" in
   venv) needed=(ensurepip:python3-venv) ;;
   demo) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager) ;;
   test) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager
-                amtool:prometheus-alertmanager gcc:gcc openssl:openssl) ;;
+                amtool:prometheus-alertmanager gcc:gcc openssl:openssl postgres:postgresql) ;;
   *) echo "usage: $0 venv|demo|test" >&2; exit 2 ;;
 esac
 
 have() {
   [ "$1" = ensurepip ] && { python3 -c 'import ensurepip' 2>/dev/null; return; }
-  command -v "$1" >/dev/null 2>&1 || { [ "$1" = prometheus-alertmanager ] && command -v alertmanager >/dev/null 2>&1; }
+  command -v "$1" >/dev/null 2>&1 && return
+  case "$1" in
+    prometheus-alertmanager) command -v alertmanager >/dev/null 2>&1 ;;
+    postgres) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;; # Debian keeps the server off PATH
+    *) return 1 ;;
+  esac
 }
 
 missing=()
@@ -40,12 +45,12 @@ fi
 
 echo "Installing ${missing[*]} from the system's packages"
 # Debian starts a service as soon as its package is installed; RUNLEVEL=1 tells invoke-rc.d not to, and where
-# systemd runs the unit is disabled, so that ports 9090 and 9093 stay free for whoever asks for them.
+# systemd runs the unit is disabled, so that ports 9090, 9093 and 5432 stay free for whoever asks for them.
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 if [ -d /run/systemd/system ]; then
-  for unit in prometheus prometheus-alertmanager; do
+  for unit in prometheus prometheus-alertmanager postgresql; do
     case " ${missing[*]} " in *" $unit "*) "${as_root[@]}" systemctl disable --now --quiet "$unit" || true ;; esac
   done
 fi

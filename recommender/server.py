@@ -4,13 +4,14 @@ import socket
 import threading
 from dataclasses import dataclass
 
+import stamina
 import structlog
 from flask_openapi3.openapi import OpenAPI
 from waitress.server import BaseWSGIServer, MultiSocketServer, create_server
 
 from recommender.auth import Tokens, load_tokens
 from recommender.clock import Clock, SystemClock
-from recommender.errors import ConfigError
+from recommender.errors import ConfigError, StoreUnavailable
 from recommender.executors import build
 from recommender.health import (
     Health,
@@ -36,6 +37,7 @@ from recommender.worker import Loop
 
 _LOG = structlog.get_logger(__name__)
 _PROBE_TIMEOUT_SECONDS = 2.0  # health answers before its asker gives up
+_DATABASE_SECONDS = 30.0  # how long a start waits for PostgreSQL
 _STOP_SECONDS = 20.0  # a restart command under way may take longer; it is resumed at the next start
 
 
@@ -67,8 +69,22 @@ def assemble(settings: Settings, clock: Clock | None = None) -> Recommender:
     clock = clock or SystemClock()
     inventory, tokens = load_inventory(settings.inventory), load_tokens(settings.tokens_file)
     database = Database(settings.database())
-    database.migrate()
+    _migrate(database)
     return _wire(settings, inventory, tokens, database, clock)
+
+
+def _migrate(database: Database) -> None:
+    """Migrate; wait for a PostgreSQL that is still coming up, as it does when both start together.
+
+    Each wait is logged by stamina, with the error. SQLite has nothing to come up, and waits for its lock by itself.
+    """
+    if database.dialect != "postgresql":
+        database.migrate()
+        return
+    patient = stamina.RetryingCaller(
+        attempts=None, timeout=_DATABASE_SECONDS, wait_initial=0.25, wait_max=4.0, wait_jitter=0.25
+    )
+    patient.on(StoreUnavailable)(database.migrate)
 
 
 def _wire(settings: Settings, inventory: Inventory, tokens: Tokens, database: Database, clock: Clock) -> Recommender:

@@ -17,6 +17,7 @@ from recommender.errors import ConfigError, StoreUnavailable
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6F707469  # "opti": one recommender migrates at a time
 _WRITES = "optiinfra_writes"
+_IDLE_SECONDS = 60  # our transactions take milliseconds; one that idles is of a recommender that vanished
 
 
 class Database:
@@ -24,11 +25,15 @@ class Database:
 
     On SQLite: write-ahead log so that readers never wait, full synchronisation so that an acknowledged alert is on
     disk, and writers that take the lock at once (BEGIN IMMEDIATE), so that none fails half-way through.
+    On PostgreSQL: reads are of one moment, as they are on SQLite; nothing waits longer than `busy_timeout_seconds` for
+    a server or a lock.
     """
 
     def __init__(self, url: str, *, busy_timeout_seconds: float = 5.0) -> None:
         self._engine = _create_engine(url, busy_timeout_seconds)
         self._writer = self._engine.execution_options(**{_WRITES: True})
+        snapshot = {"isolation_level": "REPEATABLE READ"} if self.dialect == "postgresql" else {}
+        self._reader = self._engine.execution_options(**snapshot)
 
     @property
     def dialect(self) -> str:
@@ -37,8 +42,8 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A transaction that only reads. Raises StoreUnavailable."""
-        with _mapped(), self._engine.begin() as connection:
+        """A transaction that only reads, and sees one moment. Raises StoreUnavailable."""
+        with _mapped(), self._reader.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -82,12 +87,29 @@ def _create_engine(url: str, busy_timeout_seconds: float) -> sa.Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed, busy_timeout_seconds)
         if parsed.get_backend_name() == "postgresql":
-            return sa.create_engine(parsed, pool_pre_ping=True, pool_timeout=busy_timeout_seconds)
+            return _postgresql(parsed, busy_timeout_seconds)
     except (ArgumentError, NoSuchModuleError) as exc:
         raise ConfigError("DATABASE_URL is not a database URL; write it like sqlite:////var/lib/optiinfra.db") from exc
-    except ModuleNotFoundError as exc:
-        raise ConfigError(f"DATABASE_URL needs the Python package '{exc.name}'; install it beside optiinfra") from exc
+    except ImportError as exc:
+        advice = "install it beside optiinfra, for example psycopg[binary]"
+        raise ConfigError(f"DATABASE_URL needs a Python package that does not load ({exc}); {advice}") from exc
     raise ConfigError(f"DATABASE_URL: {parsed.get_backend_name()} is not supported; use sqlite or postgresql+psycopg")
+
+
+def _postgresql(url: sa.URL, busy_timeout_seconds: float) -> sa.Engine:
+    if url.drivername == "postgresql":  # SQLAlchemy's own choice of a driver depends on its version
+        url = url.set(drivername="postgresql+psycopg")
+    sessions = {
+        "timezone": "UTC",  # elsewhere the first and the last day of the calendar cannot be read back
+        "lock_timeout": round(busy_timeout_seconds * 1000),
+        "idle_in_transaction_session_timeout": _IDLE_SECONDS * 1000,
+    }
+    defaults = {
+        "connect_timeout": max(2, round(busy_timeout_seconds)),  # libpq knows no less
+        "options": " ".join(f"-c {name}={value}" for name, value in sessions.items()),
+    }
+    arguments = {name: value for name, value in defaults.items() if name not in url.query}  # the URL's word wins
+    return sa.create_engine(url, pool_pre_ping=True, pool_timeout=busy_timeout_seconds, connect_args=arguments)
 
 
 def _sqlite(url: sa.URL, busy_timeout_seconds: float) -> sa.Engine:

@@ -7,6 +7,7 @@ an outage), and opens a new one when it began later.
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 import sqlalchemy as sa
 
@@ -34,7 +35,7 @@ def record(
     """Store a delivery and what it says of each alert. BacklogFull when more than `limit` incidents would wait."""
     notification_id, fresh = _upsert_notification(connection, delivery, now)
     counts = {"opened": 0, "updated": 0, "resolved": 0}
-    for alert in delivery.alerts:
+    for alert in sorted(delivery.alerts, key=attrgetter("fingerprint")):  # rows locked in one order: no deadlock
         counts[_upsert_incident(connection, alert, notification_id, now, new_id)] += 1
     if counts["opened"] and (waiting := backlog(connection).incidents) > limit:
         raise BacklogFull(f"{waiting} alerts would wait to be looked at, the limit is {limit}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -15,6 +16,8 @@ from recommender.store import audit_rows, incident_rows, workflow_rows
 from recommender.store.database import Database
 from recommender.store.schema import heartbeats
 
+_T = TypeVar("_T")
+_RACES = 3  # each lost race finds at least one row more than the one before
 WATCHDOG = "watchdog"  # heartbeat of the whole alerting path
 
 
@@ -37,13 +40,13 @@ class Store:
 
     def record(self, delivery: Delivery, now: datetime, backlog_limit: int) -> Receipt:
         """Store a notification and its alerts. Raises BacklogFull, and then nothing is stored."""
-        try:
-            with self._database.write() as connection:
-                if delivery.heartbeat:
-                    _beat(connection, WATCHDOG, now)
-                return incident_rows.record(connection, delivery, now, backlog_limit, self._ids)
-        except IntegrityError as exc:  # another recommender records the same alerts at this moment
-            raise StoreUnavailable("the same alerts are being recorded by another recommender; send again") from exc
+
+        def write(connection: sa.Connection) -> Receipt:
+            if delivery.heartbeat:
+                _beat(connection, WATCHDOG, now)
+            return incident_rows.record(connection, delivery, now, backlog_limit, self._ids)
+
+        return self._write_unless_raced(write)
 
     def claim_incidents(self, now: datetime, owner: str, lease: timedelta) -> list[Incident]:
         """The due incidents of one service (or node), leased to `owner`; empty when none is due."""
@@ -144,13 +147,26 @@ class Store:
 
     def beat(self, name: str, now: datetime) -> None:
         """Note that `name` was seen; also the probe that the database can be written."""
-        with self._database.write() as connection:
-            _beat(connection, name, now)
+        self._write_unless_raced(lambda connection: _beat(connection, name, now))
 
     def last_beat(self, name: str) -> datetime | None:
         """When `name` was last seen."""
         with self._database.read() as connection:
             return connection.execute(sa.select(heartbeats.c.at).where(heartbeats.c.name == name)).scalar_one_or_none()
+
+    def _write_unless_raced(self, write: Callable[[sa.Connection], _T]) -> _T:
+        """Run `write` in a transaction, and anew where another recommender was first to insert the same rows.
+
+        Twin Alertmanagers send the same alerts at the same moment. On PostgreSQL, where writers do not wait for one
+        another, the one that comes second then finds the rows and updates them.
+        """
+        for _ in range(_RACES):
+            try:
+                with self._database.write() as connection:
+                    return write(connection)
+            except IntegrityError as exc:
+                raced = exc
+        raise StoreUnavailable("the same rows are being written by another recommender; send again") from raced
 
 
 def _beat(connection: sa.Connection, name: str, now: datetime) -> None:

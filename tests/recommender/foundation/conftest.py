@@ -1,19 +1,17 @@
-"""Real parts for the foundation's tests: a store on disk, a clock that tests move, and small builders."""
+"""Real parts for the foundation's tests: a store in SQLite or PostgreSQL, a clock to move, and small builders."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from secrets import token_hex
 
 import pytest
-import sqlalchemy as sa
 
 from recommender.intake.model import AlertStatus, Delivery, IncomingAlert
-from recommender.model import Diagnosis, DiagnosisStatus, Plan, Workflow, WorkflowState
+from recommender.model import Diagnosis, DiagnosisStatus, Event, Plan, Workflow, WorkflowState
 from recommender.store import Database, Store
 from rules.catalog import Bottleneck
+from tests.recommender.foundation.postgres import PostgresServer
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
@@ -36,24 +34,34 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> Iterator[str]:
-    """A fresh SQLite file; or a fresh database of the PostgreSQL server that OPTIINFRA_TEST_POSTGRES_URL names.
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
-    The store's contract is the same on both: run test_store_workflows, test_store_audit, test_foundation_intake and
-    test_foundation_pipeline with that variable set. The other files test SQLite itself.
-    """
-    server = os.environ.get("OPTIINFRA_TEST_POSTGRES_URL")
-    if not server:
-        yield f"sqlite:///{tmp_path}/optiinfra.db"
-        return
-    name = f"optiinfra_{token_hex(6)}"
-    engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    yield sa.make_url(server).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """For what only SQLite does: the file is `tmp_path / "optiinfra.db"`."""
+    return f"sqlite:///{tmp_path}/optiinfra.db"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """A fresh database, for what only PostgreSQL does."""
+    with postgres_server.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database of each kind: what is promised of the store is promised of both."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
 
 
 @pytest.fixture
@@ -127,5 +135,13 @@ def make_workflow() -> Callable[..., Workflow]:
         return Workflow.model_validate(
             {"id": workflow_id, "service": service, "state": state, "plan": plan, "diagnosis": diagnosis} | values
         )
+
+    return make
+
+
+@pytest.fixture
+def make_event(clock: FakeClock) -> Callable[..., Event]:
+    def make(actor: str = "optiinfra", kind: str = "created") -> Event:
+        return Event(at=clock.now(), actor=actor, kind=kind)
 
     return make

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic_core import to_json
@@ -17,6 +17,7 @@ from recommender.errors import BacklogFull
 from recommender.intake.model import Delivery, IncidentOutcome, IncomingAlert, ReceiptOutcome, Settlement
 from recommender.intake.payload import Malformed, parse
 from recommender.store import Database, Store
+from recommender.store.schema import incidents, notifications
 from tests.recommender.foundation.live import alert, payload
 
 LIMIT = 1000
@@ -169,12 +170,13 @@ def test_an_incident_that_ended_meanwhile_is_not_looked_at_again(
     )
 )
 def test_any_sequence_of_deliveries_leaves_at_most_one_open_incident_an_alert(
-    tmp_path_factory: pytest.TempPathFactory, make_alert: Alert, make_delivery: Message, clock: Any, sent: list[Any]
+    database: Database, make_alert: Alert, make_delivery: Message, clock: Any, sent: list[Any]
 ) -> None:
-    file: Path = tmp_path_factory.mktemp("db") / "x.db"
-    database = Database(f"sqlite:///{file}")
-    database.migrate()
-    store, last = Store(database), {}
+    store = Store(database)
+    with database.write() as connection:  # what the example before left
+        connection.execute(sa.delete(incidents))
+        connection.execute(sa.delete(notifications))
+    last: dict[str, str] = {}
     for fingerprint, status, start, again in sent:
         began = clock.now() + timedelta(minutes=start)
         message = make_delivery(make_alert(fingerprint, status, began), key=f"{fingerprint}{status}{start}")
@@ -186,4 +188,3 @@ def test_any_sequence_of_deliveries_leaves_at_most_one_open_incident_an_alert(
     before = [replace(one, last_seen=clock.now()) for one in store.incidents()]
     store.record(delivered, clock.now(), LIMIT)
     assert [replace(one, last_seen=clock.now()) for one in store.incidents()] == before
-    database.close()

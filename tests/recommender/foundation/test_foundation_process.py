@@ -13,12 +13,12 @@ pytestmark = pytest.mark.process
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(tmp_path: Path, database_url: str) -> dict[str, str]:
     files = write_configuration(tmp_path)
     return {
         "OPTIINFRA_TOKENS_FILE": str(files["tokens_file"]),
         "OPTIINFRA_INVENTORY": str(files["inventory"]),
-        "DATABASE_URL": f"sqlite:///{tmp_path}/state.db",
+        "DATABASE_URL": database_url,
     }
 
 

@@ -1,17 +1,17 @@
 """Metrics: read at the scrape, absent when they cannot be read."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, generate_latest
 
 from recommender.executors import build
 from recommender.health import Health, Probe, ProbeFailed, Status, store_probe
 from recommender.inventory_file import parse_inventory
 from recommender.model import WorkflowState
-from recommender.store import Store
+from recommender.store import Database, Store
 from recommender.telemetry import HealthCollector, InventoryCollector, StoreCollector, Telemetry
 
 
@@ -47,12 +47,11 @@ def test_the_backlog_has_a_size_and_an_age(store: Store, make_alert: Any, make_d
 
 
 def test_a_failing_store_leaves_gauges_out_and_says_that_it_is_down(
-    store: Store, database_url: str, clock: Any
+    database: Database, store: Store, clock: Any
 ) -> None:
-    with sqlite3.connect(database_url.removeprefix("sqlite:///")) as other:
+    with database.write() as connection:
         for table in ("workflows", "heartbeats"):
-            other.execute(f"DROP TABLE {table}")
-    other.close()
+            connection.execute(sa.text(f"DROP TABLE {table}"))
     text = text_of(StoreCollector(store, clock), HealthCollector(Health([store_probe(store, clock)])))
     assert "optiinfra_workflows" not in text
     assert "optiinfra_intake_backlog" not in text

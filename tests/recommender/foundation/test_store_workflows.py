@@ -1,4 +1,4 @@
-"""The contract of the workflow store, on a real SQLite file."""
+"""The contract of the workflow store, on SQLite and on PostgreSQL."""
 
 import threading
 from collections.abc import Callable
