@@ -59,10 +59,11 @@ class _Manager(Manager):  # type: ignore[misc] # honcho has no types
 
     def __init__(self, printer: _Printer, started: Callable[[str, int], None]) -> None:
         super().__init__(printer=printer)
-        self.events = _Events(self.events, self._heard)
+        self.events = _Events(self.events, self._asked, self._heard)
         self.first_end: tuple[str, int] | None = None
         self._report_start = started
         self._starting: set[str] = set()
+        self._announced: set[str] = set()  # honcho knows their pids once it asks for the next event
         self._end_when_started = False
 
     def add(self, command: Command, cwd: Path) -> None:
@@ -77,13 +78,18 @@ class _Manager(Manager):  # type: ignore[misc] # honcho has no types
         else:
             super().terminate()
 
+    def _asked(self) -> None:
+        """Called when honcho has dealt with every event so far and asks for the next."""
+        self._starting -= self._announced
+        self._announced.clear()
+
     def _heard(self, message: Any | None) -> None:  # noqa: ANN401 - honcho has no types
         """Called with every event before honcho acts on it, and with None when there was none for a moment."""
         if message is None:
             if self._end_when_started and not self._starting:
                 self.terminate()
         elif message.type == "start":
-            self._starting.discard(message.name)
+            self._announced.add(message.name)
             self._report_start(message.name, message.data["pid"])
         elif message.type == "stop" and self.first_end is None:
             self.first_end = (message.name, message.data["returncode"])
@@ -92,11 +98,13 @@ class _Manager(Manager):  # type: ignore[misc] # honcho has no types
 class _Events:
     """honcho's event queue, overheard."""
 
-    def __init__(self, events: Any, heard: Callable[[Any | None], None]) -> None:  # noqa: ANN401 - honcho has no types
+    def __init__(self, events: Any, asked: Callable[[], None], heard: Callable[[Any | None], None]) -> None:  # noqa: ANN401 - honcho has no types
         self._events = events
+        self._asked = asked
         self._heard = heard
 
     def get(self, timeout: float) -> Any:  # noqa: ANN401 - honcho has no types
+        self._asked()
         try:
             message = self._events.get(timeout=timeout)
         except queue.Empty:

@@ -28,6 +28,22 @@ paths.logs.mkdir(parents=True)
 commands = [Command(*pair) for pair in zip(named[::2], [(sys.executable, "-u", "-c", text) for text in named[1::2]])]
 sys.exit(supervise(commands, paths, sys.stdout, cwd=ROOT))
 """
+# A Ctrl-C in the very instant in which the last start is told, when honcho does not know that process's pid yet.
+INTERRUPTED = (
+    """
+import os, signal
+from demo import supervisor
+write = supervisor.State.write
+
+def interrupted(state, path):
+    write(state, path)
+    if len(state.children) == 2:
+        os.kill(os.getpid(), signal.SIGINT)
+
+supervisor.State.write = interrupted
+"""
+    + PROGRAM
+)
 SERVER = "import time; print('serving'); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('serving'); time.sleep(600)"
 # A child with a child of its own, as the keeper is; the grandchild must not survive either.
@@ -175,3 +191,12 @@ def test_a_state_file_of_a_process_that_is_another_by_now_stops_nothing(tmp_path
 
     refuse_second(path)
     assert down(path) == "no demo runs"
+
+
+def test_a_signal_while_the_last_start_is_told_ends_everything_too(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path / "run"), "one", SERVER, "two", PARENT]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    said, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 128 + signal.SIGINT, said
+    assert State.read(Paths(tmp_path / "run").state) is None
