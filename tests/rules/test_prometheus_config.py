@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from recommender.inventory import instance_of
+
 TOKEN = "a-token-of-the-role-viewer"
 
 # What the recommender's service discovery gives: engine URLs with the labels of the inventory.
@@ -106,7 +108,27 @@ def test_a_probed_engine_keeps_its_own_instance_and_is_scraped_through_the_expor
     }
     assert web["__param_target"] == "https://llm.example.org/v2/metrics"
     assert "__param_engine" not in web
-    assert web["instance"] == "llm.example.org"
+    assert web["instance"] == "llm.example.org:443"
+
+
+NAMED = {
+    "http://gpu-1:8000": "gpu-1:8000",
+    "http://GPU-1.Example:8000/base": "gpu-1.example:8000",
+    "http://gpu-1": "gpu-1:80",
+    "https://gpu-1/base/metrics": "gpu-1:443",
+    "http://[2001:DB8::1]": "[2001:db8::1]:80",
+    "https://[2001:db8::1]:8000/base": "[2001:db8::1]:8000",
+}
+
+
+@pytest.mark.parametrize("job", ["llm-probe", "vllm"])
+def test_the_instance_is_named_as_the_recommender_names_the_replica(
+    promtool: Callable[..., str], installed: Path, discovery: str, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    groups = [{"targets": [url], "labels": {"service": url}} for url in NAMED]
+    monkeypatch.setitem(DISCOVERED, f"/api/v1/sd/{job}", groups)
+    found = {labels["service"]: labels["instance"] for labels in labels_of(promtool, installed, discovery, job)}
+    assert found == NAMED == {url: instance_of(url) for url in NAMED}
 
 
 def test_an_engine_scraped_directly_is_scraped_where_it_is(
@@ -119,7 +141,7 @@ def test_an_engine_scraped_directly_is_scraped_where_it_is(
     }
     assert where == {
         "direct": ("http", "10.0.0.2:8000", "/metrics", "10.0.0.2:8000"),
-        "based": ("https", "llm.example.org:443", "/base/metrics", "llm.example.org"),
+        "based": ("https", "llm.example.org:443", "/base/metrics", "llm.example.org:443"),
         "full": ("http", "10.0.0.4:8000", "/base/metrics", "10.0.0.4:8000"),
         "plain": ("http", "10.0.0.3:8000", "/metrics", "10.0.0.3:8000"),
     }
