@@ -73,7 +73,7 @@ class PostgresServer:
     def database(self) -> Iterator[str]:
         """The URL of a new, empty database."""
         name = f"test_{token_hex(6)}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")  # without fsync a third of the default's time
         yield self.url(name)
         self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -1,6 +1,5 @@
 """The database, SQLite and PostgreSQL: migrations match the tables, reads see one moment, trouble has one name."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,15 +20,6 @@ def test_migrations_give_exactly_the_tables_that_the_code_uses(database: Databas
 
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     database.migrate()
-
-
-def test_recommenders_that_start_together_migrate_once(database_url: str) -> None:
-    databases = [Database(database_url) for _ in range(3)]
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(Database.migrate, databases))
-    assert Store(databases[0]).verify_audit().problem == ""
-    for database in databases:
-        database.close()
 
 
 def test_a_database_of_a_newer_version_is_refused(database: Database) -> None:

@@ -1,6 +1,7 @@
 """What PostgreSQL alone does: a server that is away, dies or comes late, and rows that another transaction holds."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
@@ -30,6 +31,15 @@ def impatient(database_url: str) -> Iterator[Database]:
     database = Database(database_url, busy_timeout_seconds=0.1)
     yield database
     database.close()
+
+
+def test_recommenders_that_start_together_migrate_once(database_url: str) -> None:
+    databases = [Database(database_url) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(Database.migrate, databases))
+    assert Store(databases[0]).verify_audit().problem == ""
+    for database in databases:
+        database.close()
 
 
 def test_a_claim_passes_over_what_another_holds_and_does_not_wait(
