@@ -102,6 +102,13 @@ class Recommender:
             raise Unreadable("the recommender's answer holds no list of workflows")
         return found
 
+    def incidents(self) -> list[dict[str, Any]]:
+        """The alerts that the recommender has been told of and that still fire; raises Unreadable."""
+        found = self._json("GET", "alerts", params={"open": "true"}).get("incidents")
+        if not isinstance(found, list):
+            raise Unreadable("the recommender's answer holds no list of incidents")
+        return found
+
     def workflow(self, workflow_id: str) -> dict[str, Any]:
         """One workflow; raises Unreadable."""
         return self._json("GET", f"workflows/{workflow_id}")

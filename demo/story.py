@@ -39,6 +39,14 @@ STATES = {
     "advised": "advice only: nothing to carry out",
 }
 UNDECIDED = ("pending_approval",)
+NO_PLAN = {
+    "refused": "refused by the policy",
+    "not_enough_evidence": "not enough evidence yet",
+    "no_plan": "no playbook applies",
+    "prometheus_unreachable": "Prometheus does not answer",
+    "failed": "looking at the alert failed",
+}
+"""Outcomes of an alert without a plan that a person should hear of."""
 FAILED = ("rejected", "expired", "cancelled", "superseded", "rolled_back", "rollback_failed")
 
 
@@ -100,6 +108,7 @@ class Story:
         self._known: dict[str, tuple[str, int]] = {}
         """Workflow id -> state and number of verdicts already told."""
         self._acted: set[tuple[str, str]] = set()
+        self._without_plan: set[tuple[str, str, str]] = set()
         self.settled: dict[str, str] = {}
         """Workflow id -> final state."""
 
@@ -135,6 +144,7 @@ class Story:
             if self._teller.elapsed >= self._next_figures:
                 self._tell_figures()
             self._tell_alerts()
+            self._tell_incidents()
             for workflow in self._recommender.workflows():
                 self._tell_workflow(workflow["id"], workflow)
                 self._act_once(workflow["id"], workflow["service"], workflow["state"])
@@ -166,6 +176,16 @@ class Story:
         for name, instance in self._alerts.keys() - now.keys():
             self._teller.say(f"alert {name}{f' on {instance}' if instance else ''} has ended", "green")
         self._alerts = now
+
+    def _tell_incidents(self) -> None:
+        """Why there is no plan yet, each reason once; with a plan, the plan is the story."""
+        if self._known:
+            return
+        for incident in self._recommender.incidents():
+            told = (incident["service"], incident["outcome"] or "", incident["reason"] or "")
+            if told[0] in self._services and told[1] in NO_PLAN and told not in self._without_plan:
+                self._without_plan.add(told)
+                self._teller.say(f"no plan for {told[0]} ({NO_PLAN[told[1]]}): {told[2]}", "yellow")
 
     def _tell_workflow(self, workflow_id: str, listed: dict[str, Any]) -> None:
         state, verdicts = listed["state"], len(listed.get("verdicts", ()))

@@ -86,6 +86,7 @@ class World(ThreadingHTTPServer):
         self.script = script
         self.figures = BUSY
         self.alerts: list[dict[str, Any]] = []
+        self.incidents: list[dict[str, Any]] = []
         self.approvals: list[tuple[str, dict[str, Any]]] = []
         self.broken = False
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
@@ -117,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
                 for field, name in SIGNALS.items()
             ]
             self._reply({"status": "success", "data": {"resultType": "vector", "result": samples}})
+        elif self.path == "/api/v1/alerts?open=true":
+            self._reply({"incidents": world.incidents})
         elif self.path.startswith("/api/v1/alerts"):
             self._reply({"status": "success", "data": {"alerts": world.alerts}})
         elif self.path.startswith("/api/v1/workflows") and self.headers["Authorization"] != f"Bearer {TOKEN}":
@@ -294,3 +297,16 @@ def test_a_wrong_token_is_said_as_it_is(world: World, session: requests.Session)
 
 def test_the_story_reads_signals_that_are_recorded() -> None:
     assert set(SIGNALS.values()) <= CATALOGUED.keys()
+
+
+def test_why_there_is_no_plan_is_said_once_and_only_of_services_that_are_watched(
+    world: World, session: requests.Session
+) -> None:
+    refused = {"service": "chat", "outcome": "refused", "reason": "chat has no second healthy replica"}
+    world.incidents = [refused, refused, {**refused, "service": "other"}, {**refused, "outcome": "planned"}]
+    told = Told(world, auto=False, session=session)
+    told.story._look()
+    told.story._look()
+
+    assert told.text.count("no plan for") == 1
+    assert "no plan for chat (refused by the policy): chat has no second healthy replica" in told.text
