@@ -127,19 +127,33 @@ def load_tokens(path: Path | None) -> Tokens:
 
 def new_token(name: str, role: Role, path: Path) -> str:
     """Make a token, append its hash to the file, and return it: it is shown this once. Raises ConfigError."""
-    entries = _read(path) if path.exists() else []
+    exists = path.exists()
+    entries = _read(path) if exists else []
     if name in {entry.name for entry in entries}:
         raise ConfigError(f"{path.name} already has a token named '{name}'; choose another name")
     token = token_urlsafe(32)
     entry = _Entry.model_validate({"name": name, "role": role, "token_sha256": digest(token)})
     line = yaml.safe_dump([entry.model_dump(mode="json", exclude_none=True)], sort_keys=False)
     try:
+        before = path.read_text(encoding="utf-8") if exists else ""
+        line = line if before.endswith("\n") or not before else f"\n{line}"
+        if not _adds_one(before, line):
+            raise ConfigError(f"{path.name} is not a list of lines that begin with '- '; write it so, then repeat")
         path.touch(mode=0o600)
         with path.open("a", encoding="utf-8") as file:
             file.write(line)
     except OSError as exc:
         raise ConfigError(f"cannot write {path}: {exc.strerror}") from exc
     return token
+
+
+def _adds_one(before: str, line: str) -> bool:
+    """Whether the file with `line` behind it is the list that it was and one entry more."""
+    try:
+        known, after = yaml.safe_load(before) or [], yaml.safe_load(before + line)
+    except yaml.YAMLError:
+        return False
+    return isinstance(after, list) and after[:-1] == known
 
 
 def _read(path: Path) -> list[_Entry]:

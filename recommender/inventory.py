@@ -4,6 +4,7 @@ Everything has a default; an empty inventory is legal and makes the recommender 
 reads the file and says which line is wrong. Durations are in seconds, ratios are 0-1.
 """
 
+import os.path
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -133,10 +134,10 @@ class VerificationConfig(_Config):
     min_requests: Annotated[int, Field(ge=0)] = 400  # no. 4: a p95 within 25 %
     max_extensions: Annotated[int, Field(ge=0, le=5)] = 1  # no. 6: inconclusive extends once, then rolls back
     min_improvement: Ratio = 0.03  # no. 6: less proves nothing
-    ttft_p95_max_ratio: Annotated[float, Field(ge=1)] = 1.10  # no. 6: relative guards
-    itl_p95_max_ratio: Annotated[float, Field(ge=1)] = 1.10
+    ttft_p95_max_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.10  # no. 6: relative guards
+    itl_p95_max_ratio: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.10
     error_ratio_max_increase: Ratio = 0.005  # no. 6: half a percentage point
-    preemptions_per_request_max: Annotated[float, Field(ge=0)] = 0.05  # no. 6
+    preemptions_per_request_max: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.05  # no. 6
 
     @model_validator(mode="after")
     def _window_holds_samples(self) -> "VerificationConfig":
@@ -180,7 +181,7 @@ class Inventory(_Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Inventory":
-        problems = [*self._duplicate_replicas(), *self._unusable_executors()]
+        problems = [*self._duplicate_replicas(), *self._unusable_executors(), *self._shared_files()]
         if problems:
             raise InventoryProblems(problems)
         return self
@@ -203,6 +204,18 @@ class Inventory(_Config):
                     path,
                     f"executor command needs {' and '.join(missing)} on every replica; add it or use executor dry_run",
                 )
+
+    def _shared_files(self) -> Iterator[tuple[Path, str]]:
+        """A file of two replicas would change the second with the canary, and put it back to the new value."""
+        seen: dict[str, str] = {}
+        for path, replica in self._replicas():
+            if replica.config_file is None or self.services[str(path[1])].executor.type != "command":
+                continue
+            file = os.path.realpath(replica.config_file)
+            if file in seen:
+                text = f"{replica.config_file} is the file of {seen[file]} too; give each replica a file of its own"
+                yield (*path, "config_file"), text
+            seen.setdefault(file, replica.instance)
 
     def _replicas(self) -> Iterator[tuple[Path, ReplicaConfig]]:
         for name, service in self.services.items():

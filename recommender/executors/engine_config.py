@@ -73,8 +73,11 @@ def scalars(values: Mapping[str, object]) -> dict[str, KnobValue]:
 def _load(text: str, origin: str) -> dict[object, object]:
     try:
         loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ExecutorError(f"{origin} is not valid YAML: {error}") from error
+    except yaml.MarkedYAMLError as error:  # its text quotes the file, and a key of the engine may stand there
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ExecutorError(f"{origin}{line} is not valid YAML: {error.context or error.problem}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the scalar 2024-13-99, that only looks like a date
+        raise ExecutorError(f"{origin} is not valid YAML ({type(error).__name__})") from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

@@ -60,6 +60,7 @@ def test_every_kind_of_value_reads_back_as_itself(value: object, written: str) -
         ("just text\n", "holds a str"),
         ("a: [1\n", "is not valid YAML"),
         ("a: 1\n---\nb: 2\n", "is not valid YAML"),
+        ("a: 2024-13-99\n", "is not valid YAML"),
         ("a: !!python/object/apply:os.system [true]\n", "is not valid YAML"),
         ("max-num-seqs: 8\nmax_num_seqs: 9\n", "`max-num-seqs` is there twice"),
         ("a: &low 8\nmax-num-seqs: *low\n", "cannot be set without touching the rest"),
@@ -71,6 +72,15 @@ def test_a_file_that_cannot_be_changed_safely_is_refused(text: str, says: str) -
     with pytest.raises(ExecutorError, match=r"engine\.yml") as refused:
         changed(text)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['api-key: "sk-secret\nport: 1\n', "api-key: [sk-secret\n", "api-key: @sk-secret\n"])
+def test_what_is_wrong_with_a_file_is_said_without_quoting_it(text: str) -> None:
+    """The message is shown to readers of the API, the file may hold the engine's key."""
+    with pytest.raises(ExecutorError, match=r"engine\.yml, line \d is not valid YAML") as refused:
+        settings(text, "engine.yml")
+    assert "sk-secret" not in str(refused.value)
+    assert refused.value.__suppress_context__
 
 
 keys = st.text(string.ascii_lowercase + "-", min_size=1, max_size=12).filter(lambda key: key.strip("-") == key)

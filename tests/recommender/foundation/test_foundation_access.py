@@ -81,6 +81,21 @@ def test_nothing_is_served_without_tokens(tmp_path: Path) -> None:
         load_tokens(tmp_path / "bad.yml")
 
 
+@pytest.mark.parametrize("before", ["- {name: a, role: viewer, token: aaaaaaaaaaaaaaaaaaaaaaaa}", "# tokens"])
+def test_a_new_token_is_added_to_a_file_that_ends_without_a_newline(tmp_path: Path, before: str) -> None:
+    file = tmp_path / "tokens.yml"
+    file.write_text(before)
+    assert load_tokens(file).authenticate(new_token("b", Role.VIEWER, file)) is not None
+
+
+def test_a_new_token_does_not_spoil_a_file_of_another_form(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.yml"
+    file.write_text("[]\n")
+    with pytest.raises(ConfigError, match="begin with '- '"):
+        new_token("b", Role.VIEWER, file)
+    assert file.read_text() == "[]\n"
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("PORT", "LOG_LEVEL", "DATABASE_URL", "OPTIINFRA_PROMETHEUS_URL", "OPTIINFRA_RECOMMENDER_PORT"):

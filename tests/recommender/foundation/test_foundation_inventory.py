@@ -130,3 +130,27 @@ def test_every_declared_knob_is_one_that_an_engine_has() -> None:
 )
 def test_the_instance_of_a_url_is_host_and_port(url: str, instance: str) -> None:
     assert instance_of(url) == instance
+
+
+SHARED = """\
+services:
+  chat:
+    engine: vllm
+    executor: {type: command}
+    replicas:
+      - {url: "http://127.0.0.1:1", config_file: run/a.yml, restart_command: [x]}
+      - {url: "http://127.0.0.1:2", config_file: run/../run/a.yml, restart_command: [y]}
+"""
+
+
+def test_two_replicas_that_are_changed_do_not_share_a_file() -> None:
+    with pytest.raises(ConfigError, match=r"line 7: run/\.\./run/a\.yml is the file of 127\.0\.0\.1:1 too"):
+        parse_inventory(SHARED)
+    assert parse_inventory(SHARED.replace("type: command", "type: dry_run")).services
+
+
+@pytest.mark.parametrize("limit", ["ttft_p95_max_ratio", "itl_p95_max_ratio", "preemptions_per_request_max"])
+@pytest.mark.parametrize("value", [".inf", ".nan"])
+def test_a_guard_without_a_limit_is_refused(limit: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=limit):
+        parse_inventory(f"services: {{chat: {{engine: vllm, verification: {{{limit}: {value}}}}}}}")
