@@ -85,7 +85,8 @@ def test_nothing_is_served_without_tokens(tmp_path: Path) -> None:
 def test_a_new_token_is_added_to_a_file_that_ends_without_a_newline(tmp_path: Path, before: str) -> None:
     file = tmp_path / "tokens.yml"
     file.write_text(before)
-    assert load_tokens(file).authenticate(new_token("b", Role.VIEWER, file)) is not None
+    token = new_token("b", Role.VIEWER, file)
+    assert load_tokens(file).authenticate(token) is not None
 
 
 def test_a_new_token_does_not_spoil_a_file_of_another_form(tmp_path: Path) -> None:
