@@ -15,12 +15,24 @@ from recommender.rollout.states import Trigger
 from recommender.rollout.steps import Advise, ApplyReplica, Extend, Move, Step, Wait
 
 DRY_RUN = "dry_run"
+_STALE_AFTER = 2  # times the wait for a safe start: no approval that was looked at is as old as this
 
 
 def decide(workflow: Workflow, now: datetime, seen: Observation, limits: Limits) -> Step:
     """The next step of any workflow; `Wait(None)` for one that is over."""
     handler = _BY_STATE.get(workflow.state)
     return Wait(None, workflow.reason) if handler is None else handler(workflow, now, seen, limits)
+
+
+def unforeseen(workflow: Workflow, problem: str, now: datetime, limits: Limits) -> Step:
+    """What a step that failed by a mistake of ours leads to: tried again a few times, then the way back.
+
+    Without an end to it a change would stay applied and unjudged for ever.
+    """
+    errors, way_back = workflow.errors + 1, _WAY_BACK.get(workflow.state)
+    if way_back is None or errors < limits.measure_errors:
+        return Wait(after(now, limits.retry_seconds), problem, errors)
+    return Move(way_back, f"{problem}; given up after {errors} times in a row")
 
 
 def conclude(workflow: Workflow, verdict: Verdict, now: datetime, limits: Limits) -> Step:
@@ -48,9 +60,14 @@ def _approved(workflow: Workflow, now: datetime, seen: Observation, limits: Limi
     if impossible := _impossible(workflow, seen):
         return Move(Trigger.CANCEL, f"{impossible}: nothing was changed")
     canary = workflow.replicas[0].instance
-    if not (blocked := unsafe(workflow, canary, seen)):
+    blocked, elapsed = unsafe(workflow, canary, seen), waited(workflow, now)
+    if elapsed >= _STALE_AFTER * limits.safe_wait_seconds:  # no recommender ran: what was approved was seen long ago
+        minutes = _STALE_AFTER * limits.safe_wait_seconds / 60
+        late = f"it was not started within {minutes:g} minutes of its approval"
+        return Move(Trigger.EXPIRE, f"{late}: the evidence may no longer hold, nothing was changed")
+    if not blocked:
         return ApplyReplica(canary)
-    if waited(workflow, now) < limits.safe_wait_seconds:
+    if elapsed < limits.safe_wait_seconds:
         return Wait(after(now, limits.retry_seconds), blocked)
     return Move(Trigger.EXPIRE, f"{blocked}; it never became safe to start, nothing was changed")
 
@@ -77,6 +94,14 @@ def _rolling_out(workflow: Workflow, now: datetime, seen: Observation, limits: L
             return step
     return Move(Trigger.ROLLED_OUT, f"every replica ({len(workflow.replicas)}) serves with the new value")
 
+
+_WAY_BACK: dict[WorkflowState, Trigger] = {
+    WorkflowState.APPROVED: Trigger.CANCEL,
+    WorkflowState.CANARY: Trigger.ROLL_BACK,
+    WorkflowState.ROLLING_OUT: Trigger.ROLL_BACK,
+    WorkflowState.VALIDATING: Trigger.ROLL_BACK,
+    WorkflowState.ROLLING_BACK: Trigger.RESTORE_FAILED,
+}
 
 _BY_STATE: dict[WorkflowState, Callable[[Workflow, datetime, Observation, Limits], Step]] = {
     WorkflowState.PENDING_APPROVAL: _pending_approval,

@@ -5,17 +5,18 @@ that was under way. Nothing blocks longer than one restart command: waiting is a
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL, ReplicaTarget, WorkflowStore
-from recommender.errors import Conflict
+from recommender.errors import Conflict, StoreUnavailable
 from recommender.model import Workflow
 from recommender.rollout.act import Hands
 from recommender.rollout.change import Means
-from recommender.rollout.decide import DRY_RUN, decide
+from recommender.rollout.decide import DRY_RUN, decide, unforeseen
 from recommender.rollout.observation import Limits, Observation
 from recommender.rollout.progress import with_all_replicas
 from recommender.rollout.record import Record
@@ -61,13 +62,25 @@ class Reconciler:
         if claimed is None:
             return False
         workflow = with_all_replicas(claimed)
-        seen = self._observe(workflow)
-        step = decide(workflow, self._clock.now(), seen, self._limits)
         try:
-            self._hands.act(workflow, step, seen)
+            seen = self._observe(workflow)
+            self._hands.act(workflow, decide(workflow, self._clock.now(), seen, self._limits), seen)
         except Conflict as conflict:
             _LOG.info("workflow_moved_on_meanwhile", workflow=workflow.id, reason=str(conflict))
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # put aside before the loop logs it, so that it does not keep others waiting
+            self._put_aside(workflow, error)
+            raise
         return True
+
+    def _put_aside(self, workflow: Workflow, error: Exception) -> None:
+        problem = (
+            f"a step failed in a way that nobody foresaw ({type(error).__name__}); the recommender's log says more"
+        )
+        step = unforeseen(workflow, problem, self._clock.now(), self._limits)
+        with suppress(Conflict):  # the step had saved its intent: those attempts are counted and have an end
+            self._hands.act(workflow, step, Observation())
 
     def _observe(self, workflow: Workflow) -> Observation:
         if workflow.state not in ACTIVE:

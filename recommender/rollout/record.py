@@ -46,12 +46,8 @@ class Record:
     def move(self, workflow: Workflow, step: Move, now: datetime, events: Sequence[Event] = ()) -> None:
         """Save the change of state that `step` asks for."""
         reason = step.reason
-        match step.trigger:
-            case Trigger.ROLL_BACK | Trigger.RESTORE_FAILED:  # the attempts of what comes next start at none
-                fresh = tuple(replica.model_copy(update={"attempts": 0}) for replica in workflow.replicas)
-                workflow = workflow.model_copy(update={"replicas": fresh})
-            case Trigger.RESTORED:
-                reason = f"{reason.rstrip('.')}. Every changed replica serves with its old configuration again"
+        if step.trigger is Trigger.RESTORED:
+            reason = f"{reason.rstrip('.')}. Every changed replica serves with its old configuration again"
         moved, transition = move(workflow, step.trigger, now, actor=ACTOR, reason=reason)
         self.save(moved, now, [*events, transition], due=moved.due_at)
 

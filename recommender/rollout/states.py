@@ -91,7 +91,7 @@ def move(
     """The workflow after `event`, and the audit event that says so.
 
     The new state's window begins at `at`; an active state is due at once, any other waits for nobody. Counters of the
-    state before do not carry over. Raises Conflict as `next_state` does.
+    state before, also the attempts on each replica, do not carry over. Raises Conflict as `next_state` does.
     """
     state = next_state(workflow.state, event)
     moved = workflow.model_copy(
@@ -102,6 +102,7 @@ def move(
             "due_at": at if state in ACTIVE else None,
             "extensions": 0,
             "errors": 0,
+            "replicas": tuple(replica.model_copy(update={"attempts": 0}) for replica in workflow.replicas),
             "reason": reason,
         }
     )
