@@ -99,6 +99,8 @@ def test_a_server_that_dies_is_unavailable_and_found_again_when_it_is_back(
         store.workflows()
     assert store.workflows() == [kept]
     assert (store.verify_audit().rows, store.verify_audit().problem) == (1, "")
+    with postgres_server.away():
+        pass  # restarted between two calls: the connections that are kept are dead, and nobody notices
     store.save(kept, [make_event()])
 
 

@@ -45,10 +45,10 @@ def together(stores: list[Store], act: Callable[[Store, int], Any]) -> list[Any]
 def test_twin_alertmanagers_are_both_answered_and_open_each_incident_once(
     stores: list[Store], make_alert: Any, make_delivery: Any, clock: Any
 ) -> None:
-    alerts = [make_alert(f"{number:04x}") for number in range(5)]
-    first, again = make_delivery(*alerts, heartbeat=True), make_delivery(*reversed(alerts), key="twin", heartbeat=True)
+    alerts = [make_alert(f"{number:04x}") for number in range(20)]
+    first, again = make_delivery(*alerts), make_delivery(*reversed(alerts), key="twin")
     receipts = together(stores, lambda store, number: store.record((first, again)[number % 2], clock.now(), 100))
-    assert [receipt.opened + receipt.updated for receipt in receipts] == [5] * WRITERS
+    assert [receipt.opened + receipt.updated for receipt in receipts] == [20] * WRITERS
     assert sum(receipt.outcome is ReceiptOutcome.ACCEPTED for receipt in receipts) == 2
     assert sorted(one.fingerprint for one in stores[0].incidents()) == sorted(one.fingerprint for one in alerts)
 
