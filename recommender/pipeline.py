@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from recommender.calibration import fit_itl
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL
 from recommender.diagnosis import diagnose
@@ -22,6 +23,7 @@ from recommender.model import Diagnosis, DiagnosisStatus, Event, Evidence, Plan,
 from recommender.planner import context_of, make_plan
 from recommender.policy import admit
 from recommender.rollout.states import move
+from recommender.sizing import LinearItl
 from recommender.store import Store
 from rules.catalog import Bottleneck
 
@@ -55,7 +57,11 @@ class _Result:
 
 
 class Pipeline:
-    """Looks at incidents. `observe_latency` is told the seconds from the first alert's receipt to its plan."""
+    """Looks at incidents. `observe_latency` is told the seconds from the first alert's receipt to its plan.
+
+    `history` is asked for the latency model, which sharpens a plan and must not delay it: give it little time. By
+    default it is `promql`.
+    """
 
     def __init__(
         self,
@@ -68,9 +74,11 @@ class Pipeline:
         owner: str,
         ids: Callable[[], str],
         observe_latency: Callable[[float], None],
+        history: PromQL | None = None,
     ) -> None:
         self._store = store
         self._promql = promql
+        self._history = history or promql
         self._inventory = inventory
         self._executors = executors
         self._clock = clock
@@ -140,11 +148,19 @@ class Pipeline:
     def _plan(self, service: str, diagnosis: Diagnosis, evidence: Evidence) -> Plan | None:
         config = self._inventory.services.get(service)
         executor = self._executors.get(config.executor.type) if config else None
-        return make_plan(diagnosis, evidence, context_of(service, config, self._inventory.targets(service), executor))
+        targets, itl = self._inventory.targets(service), self._latency_model(service) if config else None
+        return make_plan(diagnosis, evidence, context_of(service, config, targets, executor, itl=itl))
+
+    def _latency_model(self, service: str) -> LinearItl | None:
+        try:
+            return fit_itl(self._history, service, self._clock.now())
+        except PrometheusError as exc:
+            _LOG.info("latency_model_unknown", service=service, reason=str(exc))
+            return None
 
     def _decide(self, group: Sequence[Incident], diagnosis: Diagnosis, plan: Plan) -> _Result:
         now, recent = self._clock.now(), self._store.recent_for(plan.service)
-        if known := self._same_advice(plan, recent):
+        if known := self._same_advice(plan, recent, frozenset(incident.workflow_id for incident in group)):
             return _Result(IncidentOutcome.ADVISED, f"advised already: {plan.title}", _RECHECK, known.id)
         finished = max((one.updated_at for one in recent if one.state in _CARRIED_OUT), default=None)
         policy = self._policy(plan.service)
@@ -161,16 +177,16 @@ class Pipeline:
         outcome = IncidentOutcome.ADVISED if workflow.state is WorkflowState.ADVISED else IncidentOutcome.PLANNED
         return _Result(outcome, plan.title, _RECHECK, workflow.id, workflow, tuple(events))
 
-    def _same_advice(self, plan: Plan, recent: Sequence[Workflow]) -> Workflow | None:
-        """Advice of this very kind that was given within the cool-down."""
+    def _same_advice(self, plan: Plan, recent: Sequence[Workflow], answers: frozenset[str | None]) -> Workflow | None:
+        """Advice of this very kind that was given for these incidents, or within the cool-down."""
         now = self._clock.now()
         return next(
             (
                 one
                 for one in recent
                 if one.state is WorkflowState.ADVISED
-                and (one.plan.bottleneck, one.plan.playbook) == (plan.bottleneck, plan.playbook)
-                and now < self._cool(one)
+                and _kind(one.plan) == _kind(plan)
+                and (one.id in answers or now < self._cool(one))
             ),
             None,
         )
@@ -216,6 +232,11 @@ class Pipeline:
         waited = min(incident.received_at for incident in group)
         self._observe_latency((settlement.at - waited).total_seconds())
         _LOG.info("workflow_created", workflow=workflow.id, service=workflow.service, state=workflow.state)
+
+
+def _kind(plan: Plan) -> tuple[str, ...]:
+    """What tells advice from other advice; a service that came into the inventory meanwhile gets a new one."""
+    return (plan.bottleneck, plan.playbook, plan.executor, "advice" if plan.change is None else "change")
 
 
 def _backed_off(first: timedelta, attempts: int) -> timedelta:

@@ -38,6 +38,7 @@ from recommender.worker import Loop
 _LOG = structlog.get_logger(__name__)
 _PROBE_TIMEOUT_SECONDS = 2.0  # health answers before its asker gives up
 _DATABASE_SECONDS = 30.0  # how long a start waits for PostgreSQL
+_HISTORY_TIMEOUT_SECONDS = 0.5  # two queries; a plan is promised within 2 s of its alert and can do without them
 _STOP_SECONDS = 20.0  # a restart command under way may take longer; it is resumed at the next start
 
 
@@ -100,6 +101,7 @@ def _wire(settings: Settings, inventory: Inventory, tokens: Tokens, database: Da
         owner=owner,
         ids=new_id,
         observe_latency=telemetry.planned,
+        history=PrometheusClient(settings.prometheus_url, _HISTORY_TIMEOUT_SECONDS),
     )
     reconciler = Reconciler(store, promql, executors, inventory.targets, clock, owner)
     seconds = settings.polling_interval_seconds

@@ -100,7 +100,8 @@ def _open_again_or_new(
     if closed is None:
         _insert(connection, alert, notification_id, now, {"id": new_id(), "ends_at": None, "due_at": now})
     else:
-        _set(connection, closed.id, {"ends_at": None, "last_seen": now, "due_at": now, "outcome": "", "reason": ""})
+        again = {"ends_at": None, "received_at": now, "last_seen": now, "due_at": now, "attempts": 0}
+        _set(connection, closed.id, {**again, "outcome": "", "reason": ""})
     return "opened"
 
 

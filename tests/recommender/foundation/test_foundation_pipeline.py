@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 
+from recommender.contracts import PromQL, Sample, Series
 from recommender.errors import Conflict, PrometheusError
 from recommender.executors import build
 from recommender.intake.model import Incident, IncidentOutcome
@@ -40,7 +41,9 @@ class World:
     latencies: list[float] = field(default_factory=list)
     keys: Iterator[int] = field(default_factory=count)
 
-    def pipeline(self, inventory: Inventory | None = None, owner: str = "me") -> Pipeline:
+    def pipeline(
+        self, inventory: Inventory | None = None, owner: str = "me", history: PromQL | None = None
+    ) -> Pipeline:
         ids = count(1)
         return Pipeline(
             store=self.store,
@@ -51,6 +54,7 @@ class World:
             owner=owner,
             ids=lambda: f"{owner}{next(ids)}",
             observe_latency=self.latencies.append,
+            history=history,
         )
 
     def fire(self, fingerprint: str = "aaaa", **labels: str) -> None:
@@ -274,3 +278,79 @@ def test_one_workflow_a_service_also_holds_in_the_database(world: World, make_wo
     world.pipeline().run_once()
     with pytest.raises(Conflict):
         world.store.create(make_workflow("x"), [])
+
+
+class History:
+    """A day of one replica: ITL of 20 ms and `beta` more for each request of the batch; or a Prometheus too slow."""
+
+    def __init__(self, beta: float = 0.0005, *, slow: bool = False) -> None:
+        self.beta = beta
+        self.slow = slow
+
+    def instant(self, query: str, at: datetime | None = None) -> list[Sample]:
+        raise AssertionError(f"history is asked for ranges only, not for {query} at {at}")
+
+    def range(self, query: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
+        if self.slow:
+            raise PrometheusError("no answer in time")
+        assert (end - start).total_seconds() / step_seconds > 1000
+        batches = [1 + number % 8 for number in range(400)]
+        itl = "itl" in query
+        points = tuple((float(number), 0.02 + self.beta * b if itl else float(b)) for number, b in enumerate(batches))
+        return [Series({"instance": "127.0.0.1:9001"}, points)]
+
+
+def test_a_plan_keeps_to_the_latency_that_history_tells(world: World) -> None:
+    world.fire()
+    world.pipeline(history=History()).run_once()
+    [workflow] = world.store.workflows()
+    assert workflow.plan.change is not None
+    assert workflow.plan.change.inputs["beta_seconds"] == pytest.approx(0.0005)
+    assert "no fitted model" not in workflow.plan.change.formula
+
+
+def test_a_batch_that_history_shows_too_slow_is_not_raised(world: World) -> None:
+    world.fire()
+    world.pipeline(history=History(beta=0.005)).run_once()
+    [workflow] = world.store.workflows()
+    assert workflow.plan.change is None
+    assert "(itl_objective/1.2 - alpha)/beta" in " ".join(one.reason for one in workflow.plan.alternatives)
+
+
+def test_a_history_that_does_not_answer_delays_no_plan(world: World) -> None:
+    world.fire()
+    world.pipeline(history=History(slow=True)).run_once()
+    [workflow] = world.store.workflows()
+    assert workflow.plan.change is not None
+    assert "no fitted model" in workflow.plan.change.formula
+
+
+def test_an_alert_that_fires_for_days_gets_its_advice_once(world: World) -> None:
+    world.prometheus.series = limited_service("stranger")
+    world.fire(service="stranger")
+    pipeline = world.pipeline()
+    for _ in range(20):
+        pipeline.run_once()
+        world.clock.advance(7200)
+    assert world.states() == ["advised"]
+
+
+def test_a_service_that_comes_into_the_inventory_gets_its_plan_though_it_was_advised(world: World) -> None:
+    world.fire()
+    world.pipeline(Inventory()).run_once()
+    assert world.states() == ["advised"]
+    world.clock.advance(60)
+    world.pipeline(owner="restarted").run_once()
+    assert sorted(world.states()) == ["advised", "pending_approval"]
+
+
+def test_the_wait_for_a_plan_is_counted_from_when_the_alert_came_back(world: World) -> None:
+    world.fire()
+    start = world.clock.now()
+    for again, status in enumerate(("resolved", "firing")):
+        world.clock.advance(3600)
+        alert = world.make_alert(status=status, starts_at=start)
+        world.store.record(world.make_delivery(alert, key=f"again{again}"), world.clock.now(), 100)
+    world.clock.advance(1)
+    world.pipeline().run_once()
+    assert world.latencies == [1.0]
