@@ -7,6 +7,7 @@ from datetime import datetime
 import structlog
 
 from recommender.clock import Clock
+from recommender.errors import RecommenderError
 
 _LOG = structlog.get_logger(__name__)
 
@@ -32,7 +33,7 @@ class Loop:
         self._on_error = on_error
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._last_error = ""
+        self._last_error = self._last_logged = ""
         self._last_turn = clock.now()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -63,19 +64,23 @@ class Loop:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            if not self._turn():
+            if not self.turn():
                 self._wake.wait(self._interval)
 
-    def _turn(self) -> bool:
+    def turn(self) -> bool:
+        """Do one step; whether there may be more to do at once. Raises nothing."""
         self._last_turn = self._clock.now()
         try:
             more = self._step()
         except Exception as exc:  # noqa: BLE001 - the edge of a loop: whatever happened, the next step is tried
             self._on_error(self.name)
             text = f"{type(exc).__name__}: {exc}"
-            if text != self._last_error:
+            if text != self._last_logged:
                 _LOG.exception("loop_step_failed", loop=self.name)
-            self._last_error = text
+            self._last_logged = text
+            # Health shows it to anybody; only our own errors are written for that.
+            ours = isinstance(exc, RecommenderError)
+            self._last_error = str(exc) if ours else f"{type(exc).__name__}; the log says more"
             return False
-        self._last_error = ""
+        self._last_error = self._last_logged = ""
         return more

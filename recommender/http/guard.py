@@ -99,6 +99,6 @@ def _check_body() -> Response | None:
     if request.endpoint != "alerts.receive":  # intake reads its body itself, and says where it is wrong
         try:
             request.get_json()
-        except BadRequest:
+        except (BadRequest, RecursionError):  # the second one for brackets in brackets in brackets
             return problem(HTTPStatus.BAD_REQUEST, "the body is not valid JSON")
     return None

@@ -1,6 +1,7 @@
 """The connection: SQLite or PostgreSQL, transactions, migrations; database trouble becomes StoreUnavailable."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,9 @@ def _postgresql(url: sa.URL, busy_timeout_seconds: float) -> sa.Engine:
 def _sqlite(url: sa.URL, busy_timeout_seconds: float) -> sa.Engine:
     if not url.database or url.database == ":memory:":
         raise ConfigError("DATABASE_URL names no file: alerts would be lost at a restart; use sqlite:///optiinfra.db")
+    with contextlib.suppress(OSError):  # SQLite says better what is wrong with the path
+        if not url.database.startswith("file:"):  # a snapshot in it may hold an engine's keys: ours alone
+            os.close(os.open(url.database, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_seconds})
 
     def connect(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3 or a wrapper of it

@@ -11,7 +11,7 @@ import yaml
 from recommender.auth import Role, digest, load_tokens, new_token
 from recommender.clock import SystemClock
 from recommender.decisions import decide
-from recommender.errors import ConfigError, Conflict
+from recommender.errors import ConfigError, Conflict, StoreUnavailable
 from recommender.model import WorkflowState
 from recommender.rollout.states import Trigger
 from recommender.settings import load_settings
@@ -204,3 +204,15 @@ def test_a_loop_works_until_there_is_nothing_wakes_at_once_and_outlives_errors()
     assert errors == ["test"]
     assert loop.last_error() == ""
     assert loop.stop(5)
+
+
+def test_health_shows_our_own_errors_in_words_and_of_others_only_the_name() -> None:
+    """Health is open to anybody; a message of a library may quote what it was given."""
+    failures = iter([ValueError("input_value='sk-secret'"), StoreUnavailable("the database failed: it is locked")])
+
+    def step() -> bool:
+        raise next(failures)
+
+    loop = Loop("test", step, SystemClock(), interval_seconds=30, on_error=lambda _: None)
+    said = [loop.turn() or loop.last_error() for _ in range(2)]
+    assert said == ["ValueError; the log says more", "the database failed: it is locked"]

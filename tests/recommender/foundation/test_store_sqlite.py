@@ -60,3 +60,12 @@ def test_a_directory_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/missing/x.db")
     with pytest.raises(StoreUnavailable, match="unable to open"):
         database.migrate()
+
+
+def test_the_file_is_ours_alone_because_a_snapshot_may_hold_the_keys_of_an_engine(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.write():
+        modes = {file.name: file.stat().st_mode & 0o077 for file in tmp_path.glob("optiinfra.db*")}
+    assert "optiinfra.db" in modes
+    assert set(modes.values()) == {0}
