@@ -2,6 +2,7 @@
 
 import random
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence as Tokens
 from typing import Annotated, Any, Literal
 
@@ -21,7 +22,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class _Request(BaseModel):
+class _Request(BaseModel, ABC):
     """What both endpoints take; sampling parameters are accepted and have no effect."""
 
     model: str | None = None
@@ -30,13 +31,13 @@ class _Request(BaseModel):
     ignore_eos: bool = False
     n: Literal[1] = 1
 
+    @abstractmethod
     def prompt_tokens(self) -> tuple[int, ...]:
         """The prompt as token ids."""
-        raise NotImplementedError
 
+    @abstractmethod
     def limit(self, room: int) -> int:
         """Output tokens allowed when `room` are left in the context."""
-        raise NotImplementedError
 
 
 class CompletionRequest(_Request):
