@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +19,7 @@ from recommender.contracts import ReplicaTarget
 from recommender.errors import ExecutorError, ExecutorTimeout
 from recommender.executors import engine_config, files, receipt
 from recommender.executors.readiness import serves
+from recommender.executors.running import Running
 from recommender.model import Change, KnobValue, Snapshot
 
 _LOG = structlog.get_logger(__name__)
@@ -73,15 +74,17 @@ class CommandExecutor:
         self._bring_to(replica, path, snapshot.content)
 
     def _bring_to(self, replica: ReplicaTarget, path: Path, content: str | None) -> None:
+        if earlier := receipt.restart(path):
+            earlier.await_end(replica.restart_timeout_seconds)
         receipt.write(path, content, receipt.Stage.PENDING)
         if content is None:
             files.remove(path)
         elif files.read_text(path) != content:
             files.replace_text(path, content)
-        self._restart(replica)
+        self._restart(replica, lambda pid: receipt.write(path, content, receipt.Stage.PENDING, Running.of(pid)))
         receipt.write(path, content, receipt.Stage.RUNNING)
 
-    def _restart(self, replica: ReplicaTarget) -> None:
+    def _restart(self, replica: ReplicaTarget, started: Callable[[int], None]) -> None:
         command = _command(replica)
         # A file and not a pipe: an engine started in the background keeps a pipe open and would hold us up.
         with tempfile.TemporaryFile() as output:
@@ -97,18 +100,25 @@ class CommandExecutor:
             except OSError as error:
                 raise ExecutorError(f"{replica.instance}: `{command[0]}` cannot be run: {error.strerror}") from error
             try:
-                code = process.wait(timeout=replica.restart_timeout_seconds)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                raise ExecutorTimeout(
-                    f"{replica.instance}: the restart command did not end in {replica.restart_timeout_seconds:g} s: "
-                    f"{_tail(output)}"
-                ) from None
+                started(process.pid)
+            finally:  # whatever became of the record, the command is not left to itself
+                code = _end_of(process, replica, output)
             said = _tail(output)
         _LOG.info("restart_command_ended", instance=replica.instance, code=code, output=said)
         if code != 0:
             raise ExecutorError(f"{replica.instance}: the restart command ended with code {code}: {said}")
+
+
+def _end_of(process: "subprocess.Popen[bytes]", replica: ReplicaTarget, output: BinaryIO) -> int:
+    try:
+        return process.wait(timeout=replica.restart_timeout_seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise ExecutorTimeout(
+            f"{replica.instance}: the restart command did not end in {replica.restart_timeout_seconds:g} s: "
+            f"{_tail(output)}"
+        ) from None
 
 
 def _tail(output: BinaryIO) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recommender.errors import ExecutorError
 from recommender.executors.files import read_text, replace_text
+from recommender.executors.running import Running
 
 NO_FILE = "absent"  # digest of "there is no configuration file"
 
@@ -28,9 +29,12 @@ def digest(content: str | None) -> str:
     return NO_FILE if content is None else hashlib.sha256(content.encode("utf-8")).hexdigest()
 
 
-def write(config: Path, content: str | None, stage: Stage) -> None:
-    """Record the stage of `content`. Raises ExecutorError."""
-    replace_text(_path(config), json.dumps({"digest": digest(content), "stage": stage}) + "\n")
+def write(config: Path, content: str | None, stage: Stage, restart: Running | None = None) -> None:
+    """Record the stage of `content`, and the restart command that runs for it. Raises ExecutorError."""
+    record: dict[str, object] = {"digest": digest(content), "stage": stage}
+    if restart is not None:
+        record["restart"] = {"pid": restart.pid, "created": restart.created}
+    replace_text(_path(config), json.dumps(record) + "\n")
 
 
 def settled(config: Path, content: str | None) -> bool:
@@ -44,15 +48,28 @@ def runs(config: Path, content: str | None) -> bool:
     return _read(config) == (digest(content), Stage.RUNNING)
 
 
+def restart(config: Path) -> Running | None:
+    """The restart command that was started and whose end was not recorded; it may be over. Raises ExecutorError."""
+    record = _record(config)
+    return None if record is None else record[2]
+
+
 def _read(config: Path) -> tuple[str, str] | None:
+    record = _record(config)
+    return None if record is None else record[:2]
+
+
+def _record(config: Path) -> tuple[str, str, Running | None] | None:
     path = _path(config)
     text = read_text(path)
     if text is None:
         return None
     try:
         record = json.loads(text)
-        return str(record["digest"]), str(record["stage"])
-    except (ValueError, KeyError, TypeError) as error:
+        started = record.get("restart")
+        process = None if started is None else Running(int(started["pid"]), float(started["created"]))
+        return str(record["digest"]), str(record["stage"]), process
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ExecutorError(
             f"{path} is not what OptiInfra wrote: remove it once the engine has been restarted"
         ) from error

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -281,3 +283,31 @@ def test_the_dry_run_touches_nothing_and_claims_to_know_nothing(tmp_path: Path, 
 
 def test_executors_are_found_by_the_names_of_the_inventory() -> None:
     assert sorted(executors.build(PATH)) == ["command", "dry_run"]
+
+
+def test_a_restart_that_outlived_a_killed_recommender_is_waited_for_before_the_next(
+    tmp_path: Path, config: Path, executor: CommandExecutor
+) -> None:
+    script = 'echo start >> "$0/restarts"; sleep 1; echo end >> "$0/restarts"'
+    target = replica(tmp_path, script)
+    program = (
+        "import sys; from recommender.contracts import ReplicaTarget; from recommender.model import Change; "
+        "from recommender.executors.command import CommandExecutor; "
+        f"CommandExecutor({PATH!r}).apply({target!r}, Change.model_validate_json(sys.argv[1]))"
+    )
+    killed = subprocess.Popen([sys.executable, "-c", program, CHANGE.model_dump_json()])
+    deadline = time.monotonic() + 20
+    while '"restart"' not in _receipt_text(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    executor.apply(target, CHANGE)
+
+    assert (tmp_path / "restarts").read_text().split() == ["start", "end", "start", "end"]
+    assert config.read_text() == NEW
+
+
+def _receipt_text(folder: Path) -> str:
+    receipt = folder / "engine.yml.optiinfra.json"
+    return receipt.read_text() if receipt.exists() else ""

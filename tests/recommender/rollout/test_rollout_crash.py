@@ -17,7 +17,7 @@ from tests.recommender.rollout.world import NEW, OLD, World, reset, running_worl
 
 ROOT = Path(__file__).parents[3]
 HELPS, HURTS = {"old": 8.0, "new": 1.0}, {"old": 8.0, "new": 30.0}
-POINTS_WHEN_IT_HELPS, POINTS_WHEN_IT_HURTS = 47, 30  # that an undisturbed story passes; a test below counts them
+POINTS_WHEN_IT_HELPS, POINTS_WHEN_IT_HURTS = 50, 32  # that an undisturbed story passes; a test below counts them
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,8 @@ def told(tmp_path: Path, world: World, effect: dict[str, float], at: int | None)
     for replica in done.replicas:
         assert replica.snapshot is None or replica.snapshot.content == OLD
     # A restart whose receipt the kill prevented is done again; nothing else is ever done twice.
-    lost_receipt = at is not None and saboteur.passed[-1] == "after restart"
+    last = saboteur.passed[-2:]
+    lost_receipt = at is not None and (last[-1] == "after restart" or last == ["before restart", "after file"])
     restarts = [engine.restarts for engine in world.engines]
     assert sum(restarts) == (3 if helped else 2) + lost_receipt, saboteur.passed[-3:]
     assert kinds(store).count("applied") == (3 if helped else 1)
