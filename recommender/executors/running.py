@@ -7,6 +7,7 @@ the next step waits for its end.
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
@@ -42,6 +43,7 @@ class Running:
         deadline = time.monotonic() + seconds
         while not self.over():
             if time.monotonic() >= deadline:
-                os.killpg(self.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it ended just now
+                    os.killpg(self.pid, signal.SIGKILL)
                 return
             time.sleep(_POLL_SECONDS)

@@ -34,7 +34,7 @@ def by_hand(workflow: Workflow, replica: ReplicaProgress, seen: Observation) -> 
     setting = f"`{change.config_key}: {change.old}`" if change is not None else "the old value"
     return (
         f"{replica.instance} could not be put back: {replica.error or 'unknown reason'}. Put {setting} back into "
-        f"{where} (its content before the change is in this workflow's snapshot) and restart it{restart}; or mend the "
+        f"{where} and restart it{restart}; or mend the "
         f"reason and have it tried again with `optiinfra workflows cancel {workflow.id}`."
     )
 
