@@ -4,10 +4,11 @@ Pure data. A test holds these names and the YAML under `rules/` together, both w
 """
 
 from rules.catalog.alerts import ALERTS, Alert, Bottleneck, BottleneckKind, Severity
+from rules.catalog.gpu_signals import GPU_LABELS
+from rules.catalog.host_signals import NODE_LABELS
+from rules.catalog.signal import Level, Signal
 from rules.catalog.signals import (
-    GPU_LABELS,
     HISTOGRAMS,
-    NODE_LABELS,
     REPLICA_LABELS,
     SERVICE_LABELS,
     SIGNALS,
@@ -15,8 +16,6 @@ from rules.catalog.signals import (
     SOURCE_EXTRA_WINDOWS,
     SOURCE_GAUGES,
     SOURCE_WINDOWS,
-    Level,
-    Signal,
 )
 from rules.catalog.thresholds import OBJECTIVES, THRESHOLDS, Objective, Threshold
 

@@ -7,37 +7,12 @@ by `rules/signals.yml` from source signals only, so a new engine or exporter add
 Naming: `level:metric:operation`, the level being the labels that remain.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
+from rules.catalog.gpu_signals import GPU_SIGNALS
+from rules.catalog.host_signals import HOST_SIGNALS
+from rules.catalog.signal import Signal
 
 REPLICA_LABELS = ("service", "instance", "model", "engine", "node")
 SERVICE_LABELS = ("service", "model")
-NODE_LABELS = ("node",)
-GPU_LABELS = ("node", "gpu", "uuid")
-
-
-class Level(StrEnum):
-    """The level of a signal: which labels it has."""
-
-    REPLICA = "replica"
-    SERVICE = "service"
-    NODE = "node"
-    GPU = "gpu"
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One recorded series; `unit` is a base unit (`seconds`, `ratio`, `tokens`, `requests`, `bytes`, …)."""
-
-    name: str
-    unit: str
-    help: str
-
-    @property
-    def level(self) -> Level:
-        """The part of the name before the first colon."""
-        return Level(self.name.split(":", 1)[0])
-
 
 # Source layer, replica level. Gauges keep the family's meaning: signal name -> exporter family.
 SOURCE_GAUGES: dict[str, str] = {
@@ -182,27 +157,6 @@ _DERIVED = (
     Signal("service:llm_prefix_cache_hit:ratio_rate5m", "ratio", "Prefix-cache hit tokens over query tokens."),
     Signal("service:llm_ttft_seconds_events:count5m", "requests", "TTFT observations in 5m: the sample gate."),
     Signal("service:bottleneck:evidence", "", "Condition of a bottleneck of a service; label `bottleneck`."),
-    # -- node
-    Signal("node:host_cpu_busy:ratio", "ratio", "CPU time that is neither idle nor iowait."),
-    Signal("node:host_cpu_iowait:ratio", "ratio", "CPU time waiting for I/O."),
-    Signal("node:host_load_per_core:ratio", "ratio", "1-minute load over cores."),
-    Signal(
-        "node:host_cpu_pressure:ratio_rate2m",
-        "ratio",
-        "Share of time in which a task waited for a CPU (PSI some).",
-    ),
-    Signal("node:host_memory_available:ratio", "ratio", "Available over total memory."),
-    Signal("node:host_memory_pressure_some:ratio_rate2m", "ratio", "PSI memory some."),
-    Signal("node:host_memory_pressure_full:ratio_rate2m", "ratio", "PSI memory full."),
-    Signal("node:host_swap_bytes:rate2m", "bytes", "Swapped in and out per second."),
-    Signal("node:bottleneck:evidence", "", "Condition of a bottleneck of a node; label `bottleneck`."),
-    # -- gpu
-    Signal("gpu:gpu_memory_used:ratio", "ratio", "Used over total device memory."),
-    Signal("gpu:gpu_memory_free_bytes", "bytes", "Free device memory."),
-    Signal("gpu:gpu_utilization:ratio", "ratio", "Share of time in which a kernel ran; never judged alone."),
-    Signal("gpu:gpu_power_watts", "watts", "Power draw."),
-    Signal("gpu:gpu_temperature_celsius", "celsius", "Core temperature."),
-    Signal("gpu:bottleneck:evidence", "", "Condition of a bottleneck of a GPU; label `bottleneck`."),
 )
 
-SIGNALS: dict[str, Signal] = {signal.name: signal for signal in _DERIVED}
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*_DERIVED, *HOST_SIGNALS, *GPU_SIGNALS)}
