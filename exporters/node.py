@@ -19,13 +19,13 @@ from exporters.guard import Guard, Read
 from exporters.host import host_collectors
 from exporters.host.procfs import ProcFs
 from exporters.host.psutil_reader import PsutilReader
-from exporters.settings import ExporterSettings
+from exporters.settings import NodeSettings
 
 # Readings that wait for hardware: a driver or a disk that hangs must not hang the page.
 _CAN_HANG = frozenset({Collector.GPU, Collector.FILESYSTEM})
 
 
-def node_guard(settings: ExporterSettings, log: FilteringBoundLogger) -> Guard:
+def node_guard(settings: NodeSettings, log: FilteringBoundLogger) -> Guard:
     """Guard the chosen collectors of this machine."""
     sources: Mapping[Collector, Read] = {
         **host_collectors(PsutilReader(), ProcFs(Path("/proc"), os.sysconf("SC_PAGE_SIZE"))),

@@ -1,10 +1,26 @@
-"""Settings of the node exporter, resolved once by the command line."""
+"""Settings of the exporter, resolved once by the command line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from exporters.catalog import Collector
 from exporters.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where the exporter listens; port 0 takes a free one."""
+
+    listen_address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What is read on this machine, and how long a scrape waits for a reading that can hang."""
+
+    collectors: frozenset[Collector]
+    collector_timeout_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +33,10 @@ class ProbeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ExporterSettings:
-    """Where the exporter listens and what it reads."""
+    """All that the flags say, a field a subject."""
 
-    listen_address: str
-    port: int
-    collectors: frozenset[Collector]
-    collector_timeout_seconds: float
+    web: WebSettings
+    node: NodeSettings
     probe: ProbeSettings
 
 
