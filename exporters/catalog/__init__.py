@@ -4,18 +4,27 @@ Pure data. Other packages import this module and nothing else of `exporters`
 (the recommender may also use the exposition reader).
 """
 
-from exporters.catalog.engines import (
-    FRACTION_DIGITS,
-    INTEGER_DIGITS,
-    NUMBER_PATTERN,
-    CatalogueError,
+from exporters.catalog.engine_schema import (
+    METRICS_PATH,
     EngineCatalogue,
+    FactPage,
     FamilyMapping,
+    ModelList,
     NumberFact,
     Reduce,
     Source,
+    Term,
     TextFact,
+    TextPointer,
+)
+from exporters.catalog.engines import (
+    FRACTION_DIGITS,
+    INTEGER_DIGITS,
+    MILLI,
+    NUMBER_PATTERN,
+    CatalogueError,
     load_engine,
+    own_labels,
     plain_number,
     spellings,
 )
@@ -31,6 +40,8 @@ __all__ = [
     "HOST_FAMILIES",
     "INFERENCE_FAMILIES",
     "INTEGER_DIGITS",
+    "METRICS_PATH",
+    "MILLI",
     "NUMBER_PATTERN",
     "PRODUCT_FAMILIES",
     "SCRAPE_FAMILIES",
@@ -39,15 +50,20 @@ __all__ = [
     "Collector",
     "Engine",
     "EngineCatalogue",
+    "FactPage",
     "Family",
     "FamilyMapping",
     "Kind",
+    "ModelList",
     "NumberFact",
     "ProbeFailure",
     "Reduce",
     "Source",
+    "Term",
     "TextFact",
+    "TextPointer",
     "load_engine",
+    "own_labels",
     "plain_number",
     "spellings",
 ]

@@ -1,19 +1,14 @@
-"""Engine catalogue: how an engine's own series become the canonical `llm_*` families. The data is `engines/*.yml`.
-
-One description serves both ways of reading an engine: the prober maps expositions with it, and the recording rules for
-direct scraping are generated from it.
-"""
+"""Reads and checks the engine catalogue: `engines/*.yml`, as `exporters/catalog/engine_schema.py` describes it."""
 
 import re
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from exporters.catalog.family import Kind
+from exporters.catalog.engine_schema import EngineCatalogue, FamilyMapping, NumberFact, Reduce, Source, TextFact
+from exporters.catalog.family import Family, Kind
 from exporters.catalog.inference import INFERENCE_FAMILIES, Engine
 
 ENGINES_DIR = Path(__file__).parents[1] / "engines"
@@ -26,82 +21,12 @@ FRACTION_DIGITS = 6
 NUMBER_PATTERN = rf"([0-9]{{1,{INTEGER_DIGITS}}})([.]([0-9]+))?"
 _NUMBER = re.compile(NUMBER_PATTERN)
 
-_STRICT = ConfigDict(extra="forbid")
+# The one factor by which bounds of histograms are scaled (ms to s): moving the point of a label is all that PromQL can.
+MILLI = 0.001
 
 
 class CatalogueError(ValueError):
     """An engine's catalogue file is wrong; the message names the file and the key."""
-
-
-class Reduce(StrEnum):
-    """How series that differ only in labels which the canonical family lacks become one."""
-
-    SUM = "sum"
-    MAX = "max"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One series name of the engine. `where` keeps the series with one of the values; `scale` converts the unit."""
-
-    __pydantic_config__ = _STRICT
-
-    name: str
-    where: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    scale: float = 1.0
-
-
-def _short_source(value: object) -> object:
-    return {"name": value} if isinstance(value, str) else value
-
-
-@dataclass(frozen=True, slots=True)
-class FamilyMapping:
-    """Where a canonical family comes from: the first source that is present. `labels`: canonical name -> engine's."""
-
-    __pydantic_config__ = _STRICT
-
-    sources: tuple[Annotated[Source, BeforeValidator(_short_source)], ...]
-    reduce: Reduce
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NumberFact:
-    """A canonical gauge from labels of an info series: the first product of which every label is a plain number."""
-
-    __pydantic_config__ = _STRICT
-
-    info: str
-    products: tuple[tuple[str, ...], ...]
-    reduce: Reduce
-
-
-@dataclass(frozen=True, slots=True)
-class TextFact:
-    """A canonical info family from labels of an info series. `labels`: canonical name -> engine's."""
-
-    __pydantic_config__ = _STRICT
-
-    info: str
-    labels: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class EngineCatalogue:
-    """Everything that is known of one engine's exposition."""
-
-    __pydantic_config__ = _STRICT
-
-    engine: Engine
-    title: str
-    detect: tuple[str, ...]
-    model_label: str
-    model_source: str
-    families: dict[str, FamilyMapping]
-    numbers: dict[str, NumberFact] = field(default_factory=dict)
-    texts: dict[str, TextFact] = field(default_factory=dict)
-    version_path: str | None = None
 
 
 _ADAPTER = TypeAdapter(EngineCatalogue)
@@ -140,6 +65,12 @@ def load_engine(engine: Engine, directory: Path = ENGINES_DIR) -> EngineCatalogu
 def _problems(catalogue: EngineCatalogue, engine: Engine) -> list[str]:
     """What the types cannot say: families exist, carry their labels, and have one origin."""
     found = [] if catalogue.engine is engine else [f"engine: is {catalogue.engine.value}, the file is {engine.value}"]
+    if catalogue.families and not catalogue.detect:
+        found.append("detect: name a series that tells this engine")
+    if catalogue.models is not None and catalogue.families:
+        found.append("models: an engine has an exposition or a list of models, not both")
+    if (catalogue.numbers or catalogue.texts) and catalogue.model_label and not catalogue.model_source:
+        found.append("model_source: facts of an info series need it to name the models")
     seen: set[str] = set()
     for part, entries in (
         ("families", catalogue.families),
@@ -152,7 +83,7 @@ def _problems(catalogue: EngineCatalogue, engine: Engine) -> list[str]:
                 found.append(f"{where}: has an entry in another part")
             seen.add(name)
             found += [f"{where}: {text}" for text in _entry_problems(name, entry)]
-    return found
+    return [*found, *_page_problems(catalogue)]
 
 
 def _entry_problems(name: str, entry: FamilyMapping | NumberFact | TextFact) -> list[str]:
@@ -160,10 +91,8 @@ def _entry_problems(name: str, entry: FamilyMapping | NumberFact | TextFact) -> 
     if family is None:
         return ["no such family in exporters/catalog/inference.py"]
     found = []
-    labels = () if isinstance(entry, NumberFact) else tuple(entry.labels)
-    wanted = tuple(label for label in family.labels if label not in ("engine", "model"))
-    if sorted(labels) != sorted(wanted):
-        found.append(f"labels are {sorted(labels)}, the family has {sorted(wanted)}")
+    if not isinstance(entry, NumberFact):
+        found += _label_problems(family, entry.labels)
     kinds = {
         FamilyMapping: (Kind.GAUGE, Kind.COUNTER, Kind.HISTOGRAM),
         NumberFact: (Kind.GAUGE,),
@@ -172,10 +101,52 @@ def _entry_problems(name: str, entry: FamilyMapping | NumberFact | TextFact) -> 
     if family.kind not in kinds[type(entry)]:
         found.append(f"a {family.kind.value} does not belong here")
     if isinstance(entry, FamilyMapping):
-        if not entry.sources:
-            found.append("sources: name at least one series")
-        if family.kind is not Kind.GAUGE and entry.reduce is not Reduce.SUM:
-            found.append(f"reduce: a {family.kind.value} can only be summed")
-        if family.kind is Kind.HISTOGRAM and any(source.scale != 1.0 for source in entry.sources):
-            found.append("scale: the bounds of a histogram are not rescaled")
+        found += _mapping_problems(family, entry)
     return found
+
+
+def _label_problems(family: Family, labels: dict[str, str]) -> list[str]:
+    unknown = sorted(set(labels) - set(own_labels(family)))
+    return [f"labels: the family has no {', '.join(unknown)}"] if unknown else []
+
+
+def own_labels(family: Family) -> tuple[str, ...]:
+    """The labels of an inference family besides `engine` and `model`."""
+    return tuple(label for label in family.labels if label not in ("engine", "model"))
+
+
+def _mapping_problems(family: Family, mapping: FamilyMapping) -> Iterator[str]:
+    if not mapping.sources:
+        yield "sources: name at least one series"
+    if family.kind is not Kind.GAUGE and mapping.reduce is not Reduce.SUM:
+        yield f"reduce: a {family.kind.value} can only be summed"
+    for source in mapping.sources:
+        yield from _source_problems(family, source)
+
+
+def _source_problems(family: Family, source: Source) -> Iterator[str]:
+    if family.kind is Kind.HISTOGRAM:
+        if source.combined:
+            yield f"{source.name}: histograms are not added, multiplied or divided"
+        if source.count is None and source.scale not in (1.0, MILLI):
+            yield f"{source.name}: the bounds of a histogram are scaled by {MILLI} or not at all"
+    elif source.count is not None:
+        yield f"{source.name}: count makes a sum and a count, which only a histogram has"
+    if family.kind is Kind.COUNTER and (source.times or source.over):
+        yield f"{source.name}: the rate of a product is not the product of rates"
+
+
+def _page_problems(catalogue: EngineCatalogue) -> Iterator[str]:
+    tables = [(page.path, page.numbers, page.texts) for page in catalogue.pages]
+    if catalogue.models is not None:
+        numbers = {**catalogue.models.numbers, **catalogue.models.times}
+        tables.append((catalogue.metrics_path, dict.fromkeys(numbers, ()), catalogue.models.texts))
+    for path, numbers_, texts in tables:
+        for name in numbers_:
+            if (family := INFERENCE_FAMILIES.get(name)) is None or family.kind is not Kind.GAUGE:
+                yield f"{path}.{name}: no such gauge in exporters/catalog/inference.py"
+        for name, labels in texts.items():
+            if (family := INFERENCE_FAMILIES.get(name)) is None or family.kind is not Kind.INFO:
+                yield f"{path}.{name}: no such info family in exporters/catalog/inference.py"
+                continue
+            yield from (f"{path}.{name}: {text}" for text in _label_problems(family, dict.fromkeys(labels, "")))

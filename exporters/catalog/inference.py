@@ -9,9 +9,18 @@ from exporters.catalog.family import Family, Kind
 
 
 class Engine(StrEnum):
-    """Inference engines that have a catalogue file. `engine` label values are this closed set."""
+    """Inference servers and their companions that have a catalogue file. `engine` label values are this closed set."""
 
     VLLM = "vllm"
+    SGLANG = "sglang"
+    TGI = "tgi"
+    TRITON = "triton"  # Triton with its TensorRT-LLM backend
+    TENSORRT_LLM = "tensorrt_llm"  # trtllm-serve
+    LLAMACPP = "llamacpp"
+    OLLAMA = "ollama"
+    DYNAMO = "dynamo"  # the frontend; its workers are engines of their own
+    LMCACHE = "lmcache"
+    KVOPTKIT = "kvoptkit"
 
 
 class ProbeFailure(StrEnum):
@@ -52,10 +61,11 @@ _ALL = (
         "llm_config_info",
         Kind.INFO,
         "Engine configuration that is not a number; always 1.",
-        (*_L, "kv_cache_dtype", "prefix_caching"),
+        (*_L, "kv_cache_dtype", "prefix_caching", "quantization"),
     ),
     _gauge("llm_requests_running", "Requests in the current batch."),
     _gauge("llm_requests_waiting", "Requests queued in the engine."),
+    _gauge("llm_requests_paused", "Requests that were running and wait to go on, for want of KV blocks."),
     _gauge("llm_kv_cache_usage_ratio", "KV blocks in use by live requests over all KV blocks, 0 to 1."),
     _gauge("llm_engine_awake", "1 while the engine is awake, 0 while it sleeps."),
     _counter("llm_requests_total", "Finished requests by finish reason.", "finish_reason"),
@@ -70,12 +80,27 @@ _ALL = (
     _histogram("llm_request_decode_seconds", "Time that a request spent in decode."),
     _histogram("llm_request_prompt_tokens", "Prompt length of finished requests, tokens."),
     _histogram("llm_request_generation_tokens", "Output length of finished requests, tokens."),
+    _histogram("llm_step_tokens", "Tokens that the engine computed in one step."),
+    _counter(
+        "llm_engine_steps_total",
+        "Forward passes of the engine. They go on during a long answer, when an engine that counts tokens at its end "
+        "shows none.",
+    ),
     _counter("llm_prompt_tokens_total", "Prompt tokens, cached ones included."),
     _counter("llm_generation_tokens_total", "Tokens generated."),
     _counter("llm_prefix_cache_query_tokens_total", "Tokens looked up in the prefix cache."),
     _counter("llm_prefix_cache_hit_tokens_total", "Tokens found in the prefix cache."),
     _counter("llm_external_cache_query_tokens_total", "Tokens looked up in an external KV cache."),
     _counter("llm_external_cache_hit_tokens_total", "Tokens found in an external KV cache."),
+    _counter("llm_kv_cache_evicted_tokens_total", "Cached tokens dropped from the KV cache to make room."),
+    _counter("llm_external_cache_evictions_total", "Entries dropped from an external KV cache to make room."),
+    _gauge("llm_external_cache_used_bytes", "Bytes that an external KV cache holds."),
+    _gauge("llm_external_cache_capacity_bytes", "Bytes that an external KV cache may hold."),
+    _gauge("llm_external_cache_used_tokens", "Tokens that an external KV cache holds."),
+    _gauge("llm_external_cache_capacity_tokens", "Tokens that an external KV cache can hold."),
+    _gauge("llm_external_cache_healthy", "1 while an external KV cache says that it works, 0 when it does not."),
+    _histogram("llm_external_cache_retrieve_seconds", "Time to load KV blocks from an external cache."),
+    _histogram("llm_external_cache_store_seconds", "Time to write KV blocks to an external cache."),
     _counter("llm_preemptions_total", "Running requests preempted for want of KV blocks."),
     _counter("llm_spec_draft_tokens_total", "Tokens proposed by speculative decoding."),
     _counter("llm_spec_accepted_tokens_total", "Proposed tokens that were accepted."),
@@ -84,6 +109,9 @@ _ALL = (
     _gauge("llm_max_running_requests", "Limit of requests in one batch, where the engine tells it."),
     _gauge("llm_max_batched_tokens", "Limit of tokens in one step, where the engine tells it."),
     _gauge("llm_max_model_length_tokens", "Longest sequence, where the engine tells it."),
+    _gauge("llm_model_memory_bytes", "Memory that a loaded model takes, wherever it is."),
+    _gauge("llm_model_device_memory_bytes", "Part of a loaded model's memory that is on the GPU."),
+    _gauge("llm_model_unload_time_seconds", "When an idle model will be unloaded, seconds since the epoch."),
     _gauge("llm_tensor_parallel_size", "Tensor-parallel ranks, where the engine tells it."),
 )
 

@@ -116,7 +116,8 @@ class Prober:
     def _info(
         self, target: Target, mapper: Mapper, reading: Reading, remaining: Remaining
     ) -> Iterator[tuple[Family, Samples]]:
-        engine, path = mapper.catalogue.engine, mapper.catalogue.version_path
+        engine = mapper.catalogue.engine
+        path = next((page.path for page in mapper.catalogue.pages if page.version), None)
         until = self._clock() + min(VERSION_TIMEOUT_SECONDS, remaining())
         version = self._facts.version(target, engine, path, lambda: until - self._clock())
         samples = [

@@ -35,6 +35,7 @@ SOURCE_GAUGES: dict[str, str] = {
 SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_requests": "llm_requests_total",
     "replica:llm_request_errors": "llm_request_errors_total",
+    "replica:llm_engine_steps": "llm_engine_steps_total",
     "replica:llm_prompt_tokens": "llm_prompt_tokens_total",
     "replica:llm_generation_tokens": "llm_generation_tokens_total",
     "replica:llm_preemptions": "llm_preemptions_total",
@@ -52,6 +53,7 @@ SOURCE_WINDOWS = ("1m", "5m")
 SOURCE_EXTRA_WINDOWS: dict[str, tuple[str, ...]] = {
     "replica:llm_generation_tokens": ("30s",),
     "replica:llm_prompt_tokens": ("30s",),
+    "replica:llm_engine_steps": ("30s",),
 }
 
 # Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:…`, `<stem>_count:…`, so that a
