@@ -9,7 +9,8 @@ case "$purpose" in
   venv) needed=(ensurepip:python3-venv) ;;
   demo) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager) ;;
   test) needed=(prometheus:prometheus promtool:prometheus prometheus-alertmanager:prometheus-alertmanager
-                amtool:prometheus-alertmanager gcc:gcc openssl:openssl postgres:postgresql) ;;
+                amtool:prometheus-alertmanager prometheus-node-exporter:prometheus-node-exporter
+                gcc:gcc openssl:openssl postgres:postgresql) ;;
   *) echo "usage: $0 venv|demo|test" >&2; exit 2 ;;
 esac
 
@@ -50,7 +51,7 @@ echo "Installing ${missing[*]} from the system's packages"
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
   apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 if [ -d /run/systemd/system ]; then
-  for unit in prometheus prometheus-alertmanager postgresql; do
+  for unit in prometheus prometheus-alertmanager prometheus-node-exporter postgresql; do
     case " ${missing[*]} " in *" $unit "*) "${as_root[@]}" systemctl disable --now --quiet "$unit" || true ;; esac
   done
 fi
