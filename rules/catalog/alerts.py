@@ -37,7 +37,7 @@ class Bottleneck(StrEnum):
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     TARGET_DOWN = "target_down"  # B20
     ENGINE_FROZEN = "engine_frozen"  # B20
-    NONE = "none"  # Watchdog
+    NONE = "none"  # alerts about the monitoring itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ _ALERTS = (
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),
     Alert("ExporterDown", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
+    Alert("LLMProbeUnreadable", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
+    Alert("RecommenderDown", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
+    Alert("AlertmanagerUnreachable", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
+    Alert("AlertsNotDelivered", Bottleneck.NONE, BottleneckKind.META, Severity.WARNING, "global"),
+    Alert("RuleEvaluationFailing", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
+    Alert("RuleEvaluationMissed", Bottleneck.NONE, BottleneckKind.META, Severity.WARNING, "global"),
     Alert("Watchdog", Bottleneck.NONE, BottleneckKind.META, Severity.NONE, "global"),
 )
 

@@ -27,8 +27,18 @@ FOREIGN = {
     "up",
     "scrape_duration_seconds",
     "ALERTS",
+    # as Prometheus 2.42 and Alertmanager 0.25 name them
     "prometheus_notifications_errors_total",
+    "prometheus_notifications_dropped_total",
+    "prometheus_notifications_alertmanagers_discovered",
+    "prometheus_rule_evaluation_failures_total",
+    "prometheus_rule_group_iterations_missed_total",
+    "prometheus_rule_group_last_duration_seconds",
+    "prometheus_rule_group_interval_seconds",
     "alertmanager_notifications_failed_total",
+    # the recommender's own: recommender/telemetry.py
+    "optiinfra_workflows",
+    "optiinfra_webhook_notifications_total",
 }
 
 
