@@ -11,8 +11,9 @@ How a family is made from series
 2. Series that differ only in the engine's `duplicates` (tensor-parallel ranks that repeat one figure) become one, by
    max.
 3. Where a source has operands (`plus`, `times`, `over`): each term is summed to one figure a *rank* (the family's
-   labels and the engine's `ranks`), then `(name + plus…) * times / over`. A missing `plus` adds nothing; a rank whose
-   `over` is absent or 0, or whose `times` is absent, gives nothing.
+   labels and the engine's `ranks`), then `(name + plus…) * times / over`. What one of the terms of a sum lacks adds
+   nothing, so a rank that only a `plus` has counts too; a rank whose `over` is absent or not above 0, or whose `times`
+   is absent, gives nothing.
 4. `scale` converts the unit, on a histogram its bounds as well.
 5. `reduce` makes one figure of what is left, by the family's own labels.
 

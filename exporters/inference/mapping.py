@@ -51,7 +51,7 @@ class Mapper:
         self._duplicates = frozenset(catalogue.duplicates)
         self._plans = tuple(self._plan(name, mapping) for name, mapping in catalogue.families.items())
         names = "|".join(re.escape(name) for series in catalogue.detect for name in spellings(series))
-        self._detect = re.compile(rf"^(?:{names})(?:_total)?[{{ ]", re.MULTILINE) if names else None
+        self._detect = re.compile(rf"^(?:{names})(?:_total|_bucket|_sum|_count)?[{{ ]", re.MULTILINE) if names else None
 
     def _plan(self, name: str, mapping: FamilyMapping) -> _Plan:
         family = INFERENCE_FAMILIES[name]
@@ -90,7 +90,7 @@ class Mapper:
                 samples = list(self._samples(plan, source, reading, model))
                 if samples:
                     yield plan.family, samples
-        models = self.models(reading) or (model,)
+        models = self.models(reading) or ((model,) if model or self.catalogue.model_label is None else ())
         for name, number in self.catalogue.numbers.items():
             value = _number(number, reading)
             if value is not None:
@@ -268,5 +268,5 @@ def _texts(family: Family, fact: TextFact, reading: Reading) -> Labels | None:
         have = dict(labels)
         texts: Iterable[tuple[str, str]] = ((name, have.get(source, "")) for name, source in fact.labels.items())
         plain = {name: _PLAIN_TEXT.get(text, text) for name, text in texts}
-        return tuple((name, plain[name]) for name in family.labels if name in plain)
+        return tuple((name, plain.get(name, "")) for name in own_labels(family))
     return None

@@ -89,7 +89,10 @@ def test_the_values_of_a_capture_are_those_of_the_engine(mapper: Mapper) -> None
     assert found["llm_requests_rejected_total", (*MODEL, ("reason", "max_num_queued_reqs"))] == 0
     assert found["llm_time_to_first_token_seconds_sum", MODEL] == 862.973596572876
     assert found["llm_time_to_first_token_seconds_bucket", (*MODEL, ("le", "+Inf"))] == 145
-    assert found["llm_config_info", (*MODEL, ("kv_cache_dtype", "auto"), ("prefix_caching", "true"))] == 1
+    assert (
+        found["llm_config_info", (*MODEL, ("kv_cache_dtype", "auto"), ("prefix_caching", "true"), ("quantization", ""))]
+        == 1
+    )
 
 
 def test_data_parallel_ranks_are_added_up_and_a_full_one_shows(mapper: Mapper) -> None:
@@ -112,7 +115,7 @@ def test_what_the_engine_does_not_say_is_absent_not_zero(mapper: Mapper) -> None
     assert found == {
         ("llm_requests_running", model): 0,
         ("llm_requests_total", (*model, ("finish_reason", "stop"))): 3,
-        ("llm_config_info", (*model, ("kv_cache_dtype", ""), ("prefix_caching", ""))): 1,
+        ("llm_config_info", (*model, ("kv_cache_dtype", ""), ("prefix_caching", ""), ("quantization", ""))): 1,
     }
 
 
