@@ -31,7 +31,9 @@ class ProbeFailure(StrEnum):
     HTTP_STATUS = "http_status"
     REDIRECT = "redirect"
     CONTENT = "content"  # not a text exposition
-    TOO_LARGE = "too_large"
+    TOO_LARGE = "too_large"  # bytes or lines
+    TOO_MANY_SERIES = "too_many_series"
+    REFUSED_ADDRESS = "refused_address"  # what the target's name resolves to is not allowed
     UNKNOWN_ENGINE = "unknown_engine"  # auto-detection found no catalogued engine
 
 

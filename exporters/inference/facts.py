@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporters.catalog import Engine
-from exporters.inference.fetch import FetchError, Remaining, fetch
+from exporters.inference.fetch import Fetcher, FetchError, Remaining
 from exporters.inference.targets import Target
 
 VERSION_SECONDS = 3600.0
@@ -26,8 +26,9 @@ class _Facts:
 class TargetFacts:
     """Engine and version per target, for a while. Thread-safe; two probes at once may both ask, which does no harm."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
+        self._fetcher = fetcher
         self._clock = clock
         self._lock = threading.Lock()
         self._facts: dict[Target, _Facts] = {}
@@ -45,7 +46,7 @@ class TargetFacts:
             known = self._facts.get(target)
         if known is not None and known.engine is engine and now < known.expires:
             return known.version
-        version = _ask(target.sibling(path), remaining) if path else ""
+        version = self._ask(target.sibling(path), remaining) if path else ""
         lifetime = VERSION_SECONDS if version else NO_VERSION_SECONDS
         with self._lock:
             if len(self._facts) >= _MAX_TARGETS:
@@ -60,13 +61,13 @@ class TargetFacts:
             if facts is not None:
                 self._facts[target] = _Facts(facts.engine, facts.version, self._clock())
 
-
-def _ask(target: Target, remaining: Remaining) -> str:
-    try:
-        answer = json.loads(fetch(target, remaining, _MAX_BODY_BYTES, accept="application/json").body)
-    except (FetchError, ValueError):
-        return ""
-    version = answer.get("version") if isinstance(answer, dict) else None
-    if not isinstance(version, str) or len(version) > _MAX_VERSION_LENGTH or not version.isprintable():
-        return ""
-    return version
+    def _ask(self, target: Target, remaining: Remaining) -> str:
+        try:
+            page = self._fetcher.page(target, remaining, _MAX_BODY_BYTES, accept="application/json")
+            answer = json.loads(page.body)
+        except (FetchError, ValueError, RecursionError):
+            return ""
+        version = answer.get("version") if isinstance(answer, dict) else None
+        if not isinstance(version, str) or len(version) > _MAX_VERSION_LENGTH or not version.isprintable():
+            return ""
+        return version

@@ -1,20 +1,22 @@
 """`/probe`: one engine's exposition, fetched, mapped and answered as canonical families."""
 
 import math
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from exporters.catalog import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Engine, Family, ProbeFailure, load_engine
-from exporters.exposition import Reader, Reading
+from exporters.exposition import Reader, Reading, TooManySeriesError
+from exporters.inference.connection import Resolve, left
 from exporters.inference.facts import TargetFacts
-from exporters.inference.fetch import FetchError, Remaining, fetch_exposition
+from exporters.inference.fetch import Fetcher, FetchError, Remaining
 from exporters.inference.mapping import Mapper
 from exporters.inference.render import CONTENT_TYPE, Sample, Samples, render
 from exporters.inference.targets import AllowList, Target, TargetError, parse_target
 
 AUTO = "auto"
-MAX_BODY_BYTES = 16 * 2**20
+MAX_BODY_BYTES = 4 * 2**20
 TIMEOUT_SECONDS = 5.0
 # Left to read, map, answer and travel before Prometheus gives up on the scrape.
 MARGIN_SECONDS = 0.5
@@ -56,6 +58,7 @@ class Prober:
         timeout_seconds: float = TIMEOUT_SECONDS,
         max_body_bytes: int = MAX_BODY_BYTES,
         clock: Callable[[], float] = time.monotonic,
+        resolve: Resolve = socket.getaddrinfo,
     ) -> None:
         self._allowed = allowed
         self._timeout = timeout_seconds
@@ -63,7 +66,8 @@ class Prober:
         self._max_body_bytes = max_body_bytes
         self._mappers = {engine: Mapper(load_engine(engine)) for engine in Engine}
         self._readers = {engine: Reader(mapper.wanted) for engine, mapper in self._mappers.items()}
-        self._facts = TargetFacts(clock)
+        self._fetcher = Fetcher(allowed, resolve)
+        self._facts = TargetFacts(self._fetcher, clock)
 
     def probe(self, target: str | None, engine: str | None = None, timeout: str | None = None) -> ProbeResult:
         """Answer `/probe?target=…&engine=…`.
@@ -92,19 +96,21 @@ class Prober:
 
     def _read(self, target: Target, asked: Engine | None, remaining: Remaining) -> _Outcome:
         try:
-            text = fetch_exposition(target, remaining, self._max_body_bytes)
-            engine = asked or self._detect(text)
+            with self._fetcher.exposition(target, remaining, self._max_body_bytes) as text:
+                engine = asked or self._detect(text)
+                mapper = self._mappers[engine]
+                reading = self._readers[engine].read(text, lambda: left(remaining))
+                families = tuple(mapper.families(reading))
+                body_bytes = len(text.encode())
         except FetchError as error:
-            self._facts.failed(target)
-            return _Outcome(asked or self._facts.engine(target), failure=error)
-        mapper = self._mappers[engine]
-        reading = self._readers[engine].read(text)
-        return _Outcome(
-            engine,
-            (*mapper.families(reading), *self._info(target, mapper, reading, remaining)),
-            skipped=reading.skipped,
-            body_bytes=len(text.encode()),
-        )
+            failure = error
+        except TooManySeriesError as error:
+            failure = FetchError(ProbeFailure.TOO_MANY_SERIES, str(error))
+        else:
+            info = self._info(target, mapper, reading, remaining)
+            return _Outcome(engine, (*families, *info), skipped=reading.skipped, body_bytes=body_bytes)
+        self._facts.failed(target)
+        return _Outcome(asked or self._facts.engine(target), failure=failure)
 
     def _detect(self, text: str) -> Engine:
         for engine, mapper in self._mappers.items():

@@ -1,27 +1,47 @@
 """Which addresses a probe may read: targets are parsed, normalised and held against an allow-list.
 
 The prober fetches what a caller names, so without this list anyone who reaches the exporter could read any HTTP
-service that it reaches. Nothing is allowed by default, redirects are not followed, and names are never resolved to
-match a network: only the name itself can be listed.
+service that it reaches. Nothing is allowed by default, and redirects are not followed.
+
+An entry is a name (`gpu-1:8000`), an address or a network. Names are judged twice:
+
+1. `allows`, before anything is sent or looked up. A target that is an address must be listed as one. A target that is
+   a name must be listed, or addresses must be listed for its port, in which case it is looked up to see. The others
+   are refused with 403.
+2. `objection`, on the very address that is about to be connected to; nothing is looked up a second time. An address or
+   network entry allows it, whatever name led there. A name entry allows the addresses of that name, except loopback:
+   whoever owns the name's DNS zone could let it point at this machine. `localhost` may; other names may where the
+   loopback address is listed itself.
+
+Link-local, multicast and unspecified addresses and those of clouds' metadata services are refused in any case, also
+where an IPv6 address carries them (`exporters.inference.addresses`).
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from urllib.parse import urlsplit
+
+from exporters.inference.addresses import (
+    Address,
+    Network,
+    covered_by_never,
+    is_loopback,
+    never_fetched,
+    parse_address,
+)
 
 DEFAULT_PATH = "/metrics"
 _MAX_PORT = 65535
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?")
+# What ends in a number is an address to the system's resolver: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1.
+_ODD_ADDRESS = re.compile(r"(.*\.)?(\d+|0x[0-9a-f]*)")
+_LOCALHOST = "localhost"
 _PATH = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _NETWORK_ENTRY = re.compile(r"(?P<network>[^\[\]]+/\d{1,3})(:(?P<port>\d{1,5}|\*))?")
 _HOST_ENTRY = re.compile(r"(\[(?P<address>[^\[\]]+)\]|(?P<host>[^\[\]:]+)):(?P<port>\d{1,5}|\*)")
-
-_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class TargetError(ValueError):
@@ -47,13 +67,40 @@ class Target:
         return Target(self.scheme, self.host, self.port, self.path.removesuffix(DEFAULT_PATH).rstrip("/") + path)
 
 
-def parse_target(text: str) -> Target:
-    """Parse `http(s)://host[:port][/path]` or `host:port`; a path that does not end in `/metrics` is a base of it.
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An engine's server as a caller names it.
 
-    So a probe reads metrics pages only, whatever else an allowed server answers to a GET.
-
-    Raises TargetError for other schemes, credentials, query, fragment, and characters that do not belong in a URL.
+    `root`: where the server's own paths begin; its path has no slash at its end and may be empty. `page`: the metrics
+    page that was named, as a path below the root; None where a base was.
     """
+
+    root: Target
+    page: str | None
+
+    def at(self, path: str) -> Target:
+        """The server's page at `path`."""
+        return replace(self.root, path=self.root.path + path)
+
+
+def parse_endpoint(text: str, pages: Iterable[str]) -> Endpoint:
+    """Parse `http(s)://host[:port][/path]` or `host:port`; a path that does not end in one of `pages` is a base.
+
+    So a probe reads pages that are known beforehand, whatever else an allowed server answers to a GET. Raises
+    TargetError for other schemes, credentials, query, fragment, and characters that do not belong in a URL.
+    """
+    named = _parse_url(text)
+    page = max((page for page in pages if named.path.endswith(page)), key=len, default=None)
+    return Endpoint(replace(named, path=named.path.removesuffix(page or "")), page)
+
+
+def parse_target(text: str) -> Target:
+    """The metrics page of the engine that `text` names, which is `/metrics` below a base. As `parse_endpoint`."""
+    endpoint = parse_endpoint(text, [DEFAULT_PATH])
+    return endpoint.at(DEFAULT_PATH)
+
+
+def _parse_url(text: str) -> Target:
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
@@ -66,46 +113,34 @@ def parse_target(text: str) -> Target:
     if "?" in text or "#" in text:
         raise TargetError(f"target {text!r} must not carry a query or a fragment")
     path = parts.path.rstrip("/")
-    if not path.endswith(DEFAULT_PATH):
-        path += DEFAULT_PATH
-    if host is None or (name := _normal_host(host)) is None or port == 0 or not _PATH.fullmatch(path):
+    if host is None or (name := _normal_host(host)) is None or port == 0 or not _PATH.fullmatch(path + "/"):
         raise TargetError(f"target {text!r} is not a URL: expected http://host:port/path")
     return Target(parts.scheme, name, port or _PORTS[parts.scheme], path)
 
 
 def _normal_host(host: str) -> str | None:
-    address = _address(host)
+    address = parse_address(host)
     if address is not None:
         return str(address)
     host = host.lower()
-    return host if _HOST.fullmatch(host) else None
-
-
-def _address(host: str) -> _Address | None:
-    """The IP address that `host` spells, an IPv4-mapped one as IPv4; None for a name."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        return None if address.scope_id else address.ipv4_mapped or address
-    return address
+    return host if _HOST.fullmatch(host) and not _ODD_ADDRESS.fullmatch(host) else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One entry: a name or address, or a network; port None stands for any."""
+    """One entry: a name, or a network, which for an address is one of its own; port None stands for any."""
 
-    host: str | _Network
+    host: str | Network
     port: int | None
 
-    def allows(self, target: Target) -> bool:
-        if self.port is not None and self.port != target.port:
-            return False
-        if isinstance(self.host, str):
-            return self.host == target.host
-        address = _address(target.host)
-        return address is not None and address in self.host
+    def fits(self, port: int) -> bool:
+        return self.port is None or self.port == port
+
+    def names(self, target: Target) -> bool:
+        return self.host == target.host and self.fits(target.port)
+
+    def covers(self, address: Address, port: int) -> bool:
+        return not isinstance(self.host, str) and address in self.host and self.fits(port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +155,27 @@ class AllowList:
         return cls(tuple(_parse_entry(entry.strip()) for entry in entries))
 
     def allows(self, target: Target) -> bool:
-        """Whether `target` may be probed."""
-        return any(entry.allows(target) for entry in self.entries)
+        """Whether `target` may be probed; for a name that only an address can allow, whether it may be looked up."""
+        address = parse_address(target.host)
+        if address is not None:
+            return self.objection(target, address) is None
+        return any(
+            entry.names(target) or (not isinstance(entry.host, str) and entry.fits(target.port))
+            for entry in self.entries
+        )
+
+    def objection(self, target: Target, address: Address) -> str | None:
+        """Why `target` must not be read at `address`, where it was found; None where it may."""
+        kind = never_fetched(address)
+        if kind is not None:
+            return f"{address} is {kind}: no engine is read there"
+        if any(entry.covers(address, target.port) for entry in self.entries):
+            return None
+        if not any(entry.names(target) for entry in self.entries):
+            return f"{address} is in no network that is allowed for port {target.port}"
+        if is_loopback(address) and target.host != _LOCALHOST:
+            return f"{address} is this machine: allow that address too if the name {target.host} may lead there"
+        return None
 
 
 def _parse_entry(text: str) -> _Entry:
@@ -134,10 +188,19 @@ def _parse_entry(text: str) -> _Entry:
         raise TargetError(f"allowed target {text!r}: the port must be 1 to 65535")
     if groups.get("network"):
         try:
-            return _Entry(ipaddress.ip_network(groups["network"]), port)
+            network = ip_network(groups["network"])
         except ValueError as error:
             raise TargetError(f"allowed target {text!r}: {error}") from None
+        return _Entry(_allowable(text, network), port)
     host = _normal_host(groups["address"] or groups["host"])
     if host is None:
         raise TargetError(f"allowed target {text!r}: {groups['address'] or groups['host']!r} is not a host")
-    return _Entry(host, port)
+    address = parse_address(host)
+    return _Entry(host if address is None else _allowable(text, ip_network(address)), port)
+
+
+def _allowable(text: str, network: Network) -> Network:
+    kind = covered_by_never(network)
+    if kind is not None:
+        raise TargetError(f"allowed target {text!r} is {kind}: no engine is read there; remove it")
+    return network

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters.exposition import Labels, Reader
+from exporters.exposition import MAX_LABELS_LENGTH, Labels, Reader, Reading, TooManySeriesError
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 
@@ -134,8 +134,55 @@ def test_the_cache_of_label_strings_is_bounded_and_changes_nothing() -> None:
     assert len(reader._cache) <= 10
 
 
-def test_long_label_strings_are_read_and_not_kept() -> None:
+def test_the_cache_of_label_strings_is_bounded_in_characters_too() -> None:
     reader = Reader(["h"])
-    reading = reader.read(f'h{{a="{"x" * 1_000_000}"}} 1\n')
-    assert reading.samples == {"h": {(("a", "x" * 1_000_000),): 1.0}}
-    assert sum(map(len, reader._cache)) < 10_000
+    for page in range(10):
+        reader.read("".join(f'h{{a="{"x" * 4000}{page}",b="{i}"}} 1\n' for i in range(250)))
+        assert sum(map(len, reader._cache)) < 2**22 + 5000
+
+
+def test_a_line_whose_labels_are_too_long_is_counted_and_left_out() -> None:
+    longest = MAX_LABELS_LENGTH - len('a=""')
+    text = f'h{{a="{"x" * longest}"}} 1\nh{{a="{"x" * (longest + 1)}"}} 1\nh{{a="{"y" * 1_000_000}"}} 1\nh 2\n'
+    reading = Reader(["h"]).read(text)
+    assert reading.samples == {"h": {(("a", "x" * longest),): 1.0, (): 2.0}}
+    assert reading.skipped == 2
+
+
+def test_more_wanted_lines_than_any_honest_page_has_are_refused_readable_or_not() -> None:
+    reader = Reader(["h"], max_series=3000)
+    for line in ('h{{a="{}"}} 1\n', "h{{a={}}} 1\n", "h {}\n"):
+        reader.read("".join(line.format(i) for i in range(3000)))
+        with pytest.raises(TooManySeriesError, match="3000"):
+            reader.read("".join(line.format(i) for i in range(6000)))
+    assert len(reader.read("other 1\n" * 10_000 + "h 1\n").samples) == 1
+
+
+def test_reading_can_be_given_up_between_slices_of_lines() -> None:
+    slices = 0
+
+    def patience() -> None:
+        nonlocal slices
+        slices += 1
+        if slices == 3:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        Reader(["h"]).read("other 1\n" * 1_000_000, patience)
+
+
+def test_values_are_given_as_they_stand() -> None:
+    samples = Reader(["h"]).read('h{a="1"} NaN\nh{a="2"} -Inf\nh{a="3"} -5\n').samples["h"]
+    assert math.isnan(samples[("a", "1"),])
+    assert [samples[("a", "2"),], samples[("a", "3"),]] == [-math.inf, -5]
+
+
+def test_types_are_not_believed_so_they_cannot_contradict() -> None:
+    text = "# TYPE h counter\n# TYPE h gauge\n# TYPE h nonsense\nh 1\n# TYPE h histogram\n# EOF\n"
+    assert Reader(["h"]).read(text) == Reading({"h": {(): 1.0}}, 0)
+
+
+def test_a_line_with_an_exemplar_is_not_of_this_format() -> None:
+    text = 'h_bucket{le="1"} 5 # {trace_id="a"} 0.5\nh_bucket{le="2"} 6 # {} 1 1.5\nh_bucket{le="3"} 7\n'
+    reading = Reader(["h_bucket"]).read(text)
+    assert reading == Reading({"h_bucket": {(("le", "3"),): 7.0}}, 2)

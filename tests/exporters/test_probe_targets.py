@@ -48,6 +48,10 @@ def test_a_target_is_parsed_and_normalised(text: str, target: Target) -> None:
         "http://[::1",
         "http://[fe80::1%25eth0]:8000",
         "http://gpu-é:8000",
+        "http://2130706433:8000",  # 127.0.0.1, to the system's resolver, as are the next three
+        "http://0x7f000001:8000",
+        "http://127.1:8000",
+        "http://0177.0.0.1:8000",
         "",
     ],
 )
@@ -96,10 +100,11 @@ def test_a_listed_target_is_allowed(entry: str, target: str) -> None:
         (["gpu-1:8000"], "http://gpu-10:8000"),
         (["10.0.0.0/24:8000"], "http://10.0.0.7:8001"),
         (["10.0.0.0/24"], "http://10.0.1.7:8000"),
-        (["10.0.0.0/8"], "http://10.0.0.7.example:8000"),  # a name is never taken for an address
-        (["127.0.0.0/8"], "http://localhost:8000"),
-        (["127.0.0.0/8"], "http://2130706433:8000"),  # 127.0.0.1 spelt as one number: a name here, and not listed
+        (["gpu-1:8000"], "http://10.0.0.7.example:8000"),
+        (["10.0.0.0/8:8001"], "http://gpu-1:8000"),  # no address is allowed for its port: no use to look it up
         (["10.0.0.0/8"], "http://[2001:db8::1]:8000"),
+        (["10.0.0.0/8"], "http://[64:ff9b::10.0.0.7]:8000"),  # a translator's address is listed as such or not at all
+        (["localhost:8000"], "http://127.0.0.1:8000"),
     ],
 )
 def test_what_is_not_listed_is_not_allowed(entries: list[str], target: str) -> None:

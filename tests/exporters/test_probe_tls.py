@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporters.inference import AllowList, Prober
-from exporters.inference.fetch import _tls_context
+from exporters.inference.connection import _tls_context
 
 
 @pytest.fixture(scope="module")
