@@ -1,0 +1,26 @@
+"""The NVML stub for every test of the exporters; see nvml_stub/README.md."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.exporters.nvml_stub.scenarios import h100
+from tests.exporters.nvml_stub.stub import NEW_CALLS, NvmlStub, build
+
+
+@pytest.fixture(name="nvml_library", scope="session")
+def _nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub library of a current driver."""
+    return build(tmp_path_factory.mktemp("nvml"))
+
+
+@pytest.fixture(name="old_nvml_library", scope="session")
+def _old_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub library of a driver that lacks the newest calls."""
+    return build(tmp_path_factory.mktemp("old_nvml"), without=NEW_CALLS)
+
+
+@pytest.fixture(name="nvml_stub")
+def _nvml_stub(nvml_library: Path, tmp_path: Path) -> NvmlStub:
+    """One H100; `show` gives it another scenario, `env` is for a process, `in_process` for this one."""
+    return NvmlStub(nvml_library, tmp_path / "nvml.scenario", h100())
