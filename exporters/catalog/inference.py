@@ -23,6 +23,10 @@ class Engine(StrEnum):
     KVOPTKIT = "kvoptkit"
 
 
+# They serve nobody: they stand beside an engine and tell of a cache, so they are no replicas.
+COMPANIONS = frozenset({Engine.LMCACHE, Engine.KVOPTKIT})
+
+
 class ProbeFailure(StrEnum):
     """Why a probe gave no data: the closed set of `llm_scrape_failure_info{reason}` values."""
 
@@ -122,7 +126,11 @@ INFERENCE_FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 _SCRAPE = (
     Family("llm_up", Kind.GAUGE, "1 when the engine gave a readable exposition.", ("engine",)),
     Family("llm_scrape_duration_seconds", Kind.GAUGE, "Time to fetch and read the engine's exposition."),
-    Family("llm_scrape_skipped_lines", Kind.GAUGE, "Catalogued lines that could not be read."),
+    Family(
+        "llm_scrape_skipped_lines",
+        Kind.GAUGE,
+        "Catalogued lines left out: they cannot be read, or hold what no engine can mean.",
+    ),
     Family("llm_scrape_body_bytes", Kind.GAUGE, "Size of the exposition."),
     Family("llm_scrape_failure_info", Kind.INFO, "Why the probe gave no data; absent on success.", ("reason",)),
 )

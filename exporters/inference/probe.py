@@ -12,6 +12,7 @@ from exporters.inference.connection import Resolve, left
 from exporters.inference.facts import TargetFacts
 from exporters.inference.fetch import Fetcher, FetchError, Remaining
 from exporters.inference.mapping import Mapper
+from exporters.inference.plausible import plausible
 from exporters.inference.render import CONTENT_TYPE, Sample, Samples, render
 from exporters.inference.targets import AllowList, Target, TargetError, parse_target
 
@@ -100,7 +101,7 @@ class Prober:
                 engine = asked or self._detect(text)
                 mapper = self._mappers[engine]
                 reading = self._readers[engine].read(text, lambda: left(remaining))
-                families = tuple(mapper.families(reading))
+                families, implausible = plausible(mapper.families(reading))
                 body_bytes = len(text.encode())
         except FetchError as error:
             failure = error
@@ -108,7 +109,7 @@ class Prober:
             failure = FetchError(ProbeFailure.TOO_MANY_SERIES, str(error))
         else:
             info = self._info(target, mapper, reading, remaining)
-            return _Outcome(engine, (*families, *info), skipped=reading.skipped, body_bytes=body_bytes)
+            return _Outcome(engine, (*families, *info), skipped=reading.skipped + implausible, body_bytes=body_bytes)
         self._facts.failed(target)
         return _Outcome(asked or self._facts.engine(target), failure=failure)
 
