@@ -12,7 +12,7 @@ from exporters.inference.probe import Prober
 from exporters.inference.targets import AllowList, TargetError
 from exporters.logs import LEVELS, forward, logger
 from exporters.node import about_exporter, node_guard
-from exporters.options import node, probe, web
+from exporters.options import host, node, probe, web
 from exporters.options.group import option
 from exporters.server import HttpServer
 from exporters.settings import ExporterSettings, ProbeSettings
@@ -21,6 +21,7 @@ from exporters.settings import ExporterSettings, ProbeSettings
 @click.command(context_settings={"show_default": True})
 @web.GROUP
 @node.GROUP
+@host.GROUP
 @probe.GROUP
 @option(
     "--log-level",
@@ -36,7 +37,10 @@ def exporter(*, log_level: str, **flags: Any) -> None:  # noqa: ANN401 - click's
     """
     try:
         settings = ExporterSettings(
-            web=web.GROUP.settings(flags), node=node.GROUP.settings(flags), probe=probe.GROUP.settings(flags)
+            web=web.GROUP.settings(flags),
+            node=node.GROUP.settings(flags),
+            host=host.GROUP.settings(flags),
+            probe=probe.GROUP.settings(flags),
         )
         run(settings, log_level)
     except SettingsError as error:
@@ -47,7 +51,8 @@ def run(settings: ExporterSettings, log_level: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     log = logger(log_level)
     forward("waitress", log)
-    app = ExporterApp(node_guard(settings.node, log), about_exporter(), prober=_prober(settings.probe), log=log)
+    guard = node_guard(settings.node, settings.host, log)
+    app = ExporterApp(guard, about_exporter(), prober=_prober(settings.probe), log=log)
     server = HttpServer(app, host=settings.web.listen_address, port=settings.web.port)
 
     def stop(_: int, __: FrameType | None) -> None:

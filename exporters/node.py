@@ -1,10 +1,8 @@
 """Puts the node exporter together from its settings and sources."""
 
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric, PlatformCollector, ProcessCollector
 from structlog.typing import FilteringBoundLogger
@@ -17,21 +15,34 @@ from exporters.gpu.collector import GpuCollector
 from exporters.gpu.nvml import NvmlReader
 from exporters.guard import Guard, Read
 from exporters.host import host_collectors
-from exporters.host.procfs import ProcFs
-from exporters.host.psutil_reader import PsutilReader
-from exporters.settings import NodeSettings
+from exporters.host.periodic import Periodic
+from exporters.host.process import EngineProcesses
+from exporters.host.tree import HostTree
+from exporters.settings import HostSettings, NodeSettings
 
 # Readings that wait for hardware: a driver or a disk that hangs must not hang the page.
 _CAN_HANG = frozenset({Collector.GPU, Collector.FILESYSTEM})
+# A third of the usual scrape interval: fine enough for a busiest thread that changes, and little work.
+_PROCESS_SAMPLE_SECONDS = 5.0
 
 
-def node_guard(settings: NodeSettings, log: FilteringBoundLogger) -> Guard:
+def node_guard(settings: NodeSettings, host: HostSettings, log: FilteringBoundLogger) -> Guard:
     """Guard the chosen collectors of this machine."""
+    timer = time.perf_counter
+    tree = HostTree.of_this_machine(host.procfs, host.sysfs, host.rootfs)
+    processes = Periodic(
+        EngineProcesses(tree, host.engine_processes).sample,
+        interval_seconds=_PROCESS_SAMPLE_SECONDS,
+        first_seconds=settings.collector_timeout_seconds,
+        timer=timer,
+    )
+    if Collector.PROCESS in settings.collectors:
+        processes.start()
     sources: Mapping[Collector, Read] = {
-        **host_collectors(PsutilReader(), ProcFs(Path("/proc"), os.sysconf("SC_PAGE_SIZE"))),
+        **host_collectors(tree),
+        Collector.PROCESS: processes,
         Collector.GPU: GpuCollector(NvmlReader(), log=log),
     }
-    timer = time.perf_counter
     collectors = {
         name: _limited(read, settings.collector_timeout_seconds, timer) if name in _CAN_HANG else read
         for name, read in sources.items()

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from exporters.catalog import Collector
 from exporters.errors import SettingsError
+from exporters.host.patterns import EnginePattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,16 @@ class NodeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HostSettings:
+    """Where the machine's file systems are mounted, and which of its processes are engines."""
+
+    procfs: Path
+    sysfs: Path
+    rootfs: Path
+    engine_processes: tuple[EnginePattern, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSettings:
     """How engines may be probed. An empty `allow` refuses every target."""
 
@@ -37,6 +49,7 @@ class ExporterSettings:
 
     web: WebSettings
     node: NodeSettings
+    host: HostSettings
     probe: ProbeSettings
 
 

@@ -11,12 +11,15 @@ class Collector(StrEnum):
     CPU = "cpu"
     LOAD = "load"
     MEMORY = "memory"
-    SWAP = "swap"
+    PAGING = "paging"
     DISK = "disk"
     FILESYSTEM = "filesystem"
     NETWORK = "network"
+    TCP = "tcp"
     PRESSURE = "pressure"
-    BOOT = "boot"
+    DESCRIPTORS = "descriptors"
+    NUMA = "numa"
+    PROCESS = "process"
     GPU = "gpu"
 
 

@@ -2,14 +2,16 @@
 
 from exporters.catalog import HOST_FAMILIES
 from exporters.families import FamilySet
-from exporters.host.reader import HostReader
+from exporters.host.tree import HostTree
+
+_NAMES = ("host_load1", "host_load5", "host_load15")
 
 
-def load(reader: HostReader) -> FamilySet:
+def load(tree: HostTree) -> FamilySet:
     """Give the three load averages."""
     out = FamilySet(HOST_FAMILIES)
-    load1, load5, load15 = reader.load()
-    out.add("host_load1", load1)
-    out.add("host_load5", load5)
-    out.add("host_load15", load15)
+    text = tree.proc("loadavg")
+    with tree.parsing("loadavg"):
+        for name, value in zip(_NAMES, text.split()[:3], strict=True):
+            out.add(name, float(value))
     return out

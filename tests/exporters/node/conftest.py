@@ -1,7 +1,7 @@
-"""A recorded node: host readings, kernel files and an H100 under load."""
+"""A recorded node: its kernel files, and an H100 under load."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +12,9 @@ from structlog.typing import FilteringBoundLogger
 
 from exporters.catalog import ClockEventReason
 from exporters.gpu.reader import Device, Figures, GpuSnapshot, Identity
-from exporters.host.procfs import ProcFs
-from exporters.host.reader import DiskCounters, Filesystem, Interface, Memory, Swap, Traffic
+from exporters.host.tree import HostTree
 
 DATA = Path(__file__).parents[2] / "data" / "node_exporter"
-
-
-class RecordedHost:
-    """A `HostReader` that gives the same reading each time."""
-
-    def __init__(self, path: Path) -> None:
-        self._data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-
-    def cpu_seconds(self) -> Sequence[Mapping[str, float]]:
-        return self._data["cpu_seconds"]  # type: ignore[no-any-return]  # JSON
-
-    def load(self) -> tuple[float, float, float]:
-        one, five, fifteen = self._data["load"]
-        return one, five, fifteen
-
-    def memory(self) -> Memory:
-        return Memory(**self._data["memory"])
-
-    def swap(self) -> Swap:
-        return Swap(**self._data["swap"])
-
-    def disks(self) -> Mapping[str, DiskCounters]:
-        return {name: DiskCounters(**now) for name, now in self._data["disks"].items()}
-
-    def filesystems(self) -> Sequence[Filesystem]:
-        return [Filesystem(**now) for now in self._data["filesystems"]]
-
-    def interfaces(self) -> Mapping[str, Interface]:
-        return {
-            name: Interface(receive=Traffic(**now["receive"]), transmit=Traffic(**now["transmit"]))
-            for name, now in self._data["interfaces"].items()
-        }
-
-    def boot_time(self) -> float:
-        return float(self._data["boot_time"])
 
 
 class RecordedGpu:
@@ -66,19 +30,26 @@ class RecordedGpu:
         return answer
 
 
-@pytest.fixture(name="page_file")
-def _page_file() -> Path:
-    return DATA / "page.prom"
+@pytest.fixture(name="host_page_file")
+def _host_page_file() -> Path:
+    return DATA / "host.prom"
 
 
-@pytest.fixture(name="host")
-def _host() -> RecordedHost:
-    return RecordedHost(DATA / "host.json")
+@pytest.fixture(name="tree")
+def _tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostTree:
+    """The recorded kernel files, and directories of fixed sizes where its file systems are mounted."""
+    rootfs = tmp_path / "rootfs"
+    for directory in ("models", "mnt/with space", "snap/core/1", "etc"):
+        (rootfs / directory).mkdir(parents=True)
+    (rootfs / "etc" / "hosts").touch()
+    sizes = {rootfs: (66053021, 20133274), rootfs / "models": (937684566, 468842283)}
 
+    def statvfs(path: Path) -> os.statvfs_result:
+        blocks, available = sizes.get(path, (1000, 250))
+        return os.statvfs_result((4096, 4096, blocks, available, available, 0, 0, 0, 0, 255))
 
-@pytest.fixture(name="proc")
-def _proc() -> ProcFs:
-    return ProcFs(DATA / "proc", page_size=4096)
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    return HostTree(DATA / "proc", DATA / "sys", rootfs, page_size=4096, ticks_per_second=100)
 
 
 @pytest.fixture(name="h100")

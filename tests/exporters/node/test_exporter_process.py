@@ -276,10 +276,10 @@ def test_flags_that_cannot_be_used_end_with_a_sentence_and_status_2(flags: list[
 
 
 def test_flags_have_environment_twins(start: Callable[..., Exporter]) -> None:
-    running = start(OPTIINFRA_EXPORTER_COLLECTORS="load, boot", OPTIINFRA_LOG_LEVEL="debug")
+    running = start(OPTIINFRA_EXPORTER_COLLECTORS="load, memory", OPTIINFRA_LOG_LEVEL="debug")
     collectors = {labels for name, labels in running.scrape() if name == "optiinfra_scrape_collector_success"}
 
-    assert collectors == {("load",), ("boot",)}
+    assert collectors == {("load",), ("memory",)}
 
 
 def test_probes_are_refused_outside_the_allow_list_and_answered_inside(start: Callable[..., Exporter]) -> None:
