@@ -4,6 +4,12 @@ Pure data. Other packages import this module and nothing else of `exporters`
 (the recommender may also use the exposition reader).
 """
 
+from exporters.catalog.blackbox import (
+    BLACKBOX_FAMILIES,
+    BLACKBOX_PROBER_FAMILIES,
+    BlackboxFailure,
+    BlackboxPhase,
+)
 from exporters.catalog.engine_schema import (
     METRICS_PATH,
     EngineCatalogue,
@@ -35,6 +41,8 @@ from exporters.catalog.inference import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Eng
 from exporters.catalog.product import PRODUCT_FAMILIES, Collector
 
 __all__ = [
+    "BLACKBOX_FAMILIES",
+    "BLACKBOX_PROBER_FAMILIES",
     "FRACTION_DIGITS",
     "GPU_FAMILIES",
     "HOST_FAMILIES",
@@ -45,6 +53,8 @@ __all__ = [
     "NUMBER_PATTERN",
     "PRODUCT_FAMILIES",
     "SCRAPE_FAMILIES",
+    "BlackboxFailure",
+    "BlackboxPhase",
     "CatalogueError",
     "ClockEventReason",
     "Collector",

@@ -1,0 +1,198 @@
+"""The parts of the black-box prober by themselves: events, instants, budget, configuration."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporters.blackbox.budget import Budget, BudgetSpent
+from exporters.blackbox.completion import Event
+from exporters.blackbox.config import BlackboxConfig, BudgetLimits, load_config, parse_config
+from exporters.blackbox.measure import Measured, Stopwatch
+from exporters.blackbox.sse import EventStream, StreamError
+from exporters.catalog import BlackboxPhase
+from exporters.errors import SettingsError
+from exporters.exchange import Step
+
+
+class FakeClock:
+    """Seconds that move when told to."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+# -- events
+
+
+@given(
+    texts=st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])), max_size=5),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    cuts=st.lists(st.integers(0, 400), max_size=20),
+)
+def test_events_are_the_same_wherever_the_stream_is_cut(texts: list[str], end: str, cuts: list[int]) -> None:
+    whole = "".join(f": note{end}id: 7{end}data: {text}{end}{end}" for text in texts).encode()
+    places = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    stream = EventStream(10_000)
+    found = [event for start, stop in pairwise(places) for event in stream.feed(whole[start:stop])]
+    assert found == texts
+
+
+def test_lines_of_one_event_are_joined_and_a_byte_order_mark_is_none_of_it() -> None:
+    assert EventStream(100).feed(b"\xef\xbb\xbfdata: a\ndata:b\ndata\nevent: x\n\n\n\n") == ["a\nb\n"]
+
+
+def test_an_event_that_is_not_ended_is_none() -> None:
+    assert EventStream(100).feed(b"data: a\n") == []
+
+
+@pytest.mark.parametrize("piece", [b"data: " + b"x" * 200, b"data: xxxx\n" * 60, b"x" * 101])
+def test_an_event_too_large_is_refused_whether_in_one_line_or_in_many(piece: bytes) -> None:
+    with pytest.raises(StreamError, match="more than 100 bytes"):
+        EventStream(100).feed(piece)
+
+
+# -- instants
+
+
+def test_phases_last_from_the_end_of_the_one_before() -> None:
+    clock = FakeClock()
+    watch = Stopwatch(clock)
+    for seconds, end in ((1, BlackboxPhase.MODEL), (2, Step.RESOLVED), (4, Step.CONNECTED), (8, Step.SECURED)):
+        clock.at += seconds
+        watch.end(end) if isinstance(end, BlackboxPhase) else watch.step(end)
+    assert watch.sending_at() == 15
+    clock.at += 16
+    watch.step(Step.ANSWERED)
+    assert watch.phases() == {"model": 1, "resolve": 2, "connect": 4, "tls": 8, "head": 16}
+
+
+def test_first_token_counts_from_sending_and_gaps_from_text_to_text() -> None:
+    clock = FakeClock()
+    measured = Measured(Stopwatch(clock))
+    clock.at += 2
+    measured.stopwatch.step(Step.CONNECTED)
+    for at, text in ((2.5, False), (3.0, True), (3.5, True), (5.0, True), (5.1, False)):
+        measured.take(Event(has_text=text, finished=False, generated_tokens=None), at)
+    measured.done = True
+    assert measured.time_to_first_token() == 1.0
+    assert measured.inter_token_latency(8) == 1.0
+    assert measured.longest_gap == 1.5
+    measured.counted_tokens = 5  # several tokens a piece
+    assert measured.inter_token_latency(8) == 0.5
+    assert (measured.generated_tokens(8), measured.generated_tokens(4)) == (5, 3)
+
+
+def test_one_piece_has_no_gap() -> None:
+    measured = Measured(Stopwatch(FakeClock()), done=True)
+    measured.take(Event(has_text=True, finished=True, generated_tokens=4), 1.0)
+    assert measured.inter_token_latency(8) is None
+    assert measured.longest_gap is None
+
+
+# -- budget
+
+
+def spend(budget: Budget, target: str = "a", tokens: int = 8, interval: float = 0) -> bool:
+    try:
+        with budget.spend(target, tokens, interval):
+            return True
+    except BudgetSpent:
+        return False
+
+
+def test_a_bucket_fills_evenly_and_not_above_its_size() -> None:
+    clock = FakeClock()
+    budget = Budget(BudgetLimits(probes_per_minute=6), clock)
+    assert [spend(budget) for _ in range(8)] == [True] * 6 + [False] * 2
+    clock.at += 10
+    assert [spend(budget) for _ in range(2)] == [True, False]
+    clock.at += 1000
+    assert sum(spend(budget) for _ in range(20)) == 6
+
+
+def test_less_than_one_probe_a_minute_is_one_in_several() -> None:
+    clock = FakeClock()
+    budget = Budget(BudgetLimits(probes_per_minute=0.5), clock)
+    assert [spend(budget), spend(budget)] == [True, False]
+    clock.at += 119
+    assert not spend(budget)
+    clock.at += 2
+    assert spend(budget)
+
+
+def test_what_is_refused_takes_nothing() -> None:
+    clock = FakeClock()
+    budget = Budget(BudgetLimits(probes_per_minute=2, tokens_per_hour=100), clock)
+    assert not any(spend(budget, tokens=101) for _ in range(10))
+    assert spend(budget, tokens=100)
+    clock.at += 60
+    assert not spend(budget, tokens=8)
+    clock.at += 3600 * 0.08
+    assert spend(budget, tokens=8)
+
+
+def test_targets_are_remembered_no_longer_than_their_interval() -> None:
+    clock = FakeClock()
+    budget = Budget(BudgetLimits(probes_per_minute=6000), clock)
+    for number in range(1000):
+        clock.at += 1
+        spend(budget, target=str(number), tokens=1, interval=10)
+    assert len(budget._not_before) == 10
+
+
+# -- configuration
+
+
+def test_a_file_of_defaults_is_short() -> None:
+    config = parse_config("modules:\n  completion: {}\n", "b.yml")
+    assert config.modules["completion"].max_tokens == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "the file: Input should be"),
+        ("modules: {}", "modules: Dictionary should have at least 1 item"),
+        ("modules: [", "b.yml line 1: not valid YAML"),
+        ("modules: {m: {promt: x}}", "modules.m.promt: Extra inputs are not permitted"),
+        ("modules: {'a b': {}}", "String should match pattern"),
+        ("modules: {m: {endpoint: embeddings}}", "modules.m.endpoint: Input should be 'chat' or 'completions'"),
+        ("modules: {m: {max_tokens: 0}}", "modules.m.max_tokens: "),
+        ("modules: {m: {headers: {user-agent: {value: x}}}}", "user-agent cannot be set"),
+        ("modules: {m: {headers: {X-A: {value: x, file: y}}}}", "give exactly one of value, file"),
+        ("modules: {m: {headers: {'X A': {value: x}}}}", "String should match pattern"),
+        ("{budget: {tokens_per_hour: 10}, modules: {m: {max_tokens: 11}}}", "modules.m.max_tokens is 11, more than"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_the_place(text: str, says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_config(text, "b.yml")
+    assert says in str(refused.value)
+
+
+def test_a_secret_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "blackbox.yml"
+    file.write_text("modules: {m: {headers: {Authorization: {file: /nowhere/token}}}}")
+    with pytest.raises(SettingsError, match=r"modules\.m: header Authorization: cannot read /nowhere/token: No such"):
+        load_config(file)
+    with pytest.raises(SettingsError, match="--blackbox-config: cannot read"):
+        load_config(tmp_path / "missing.yml")
+
+
+def test_a_secret_in_a_wrong_file_is_not_quoted() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_config("modules: {m: {headers: {Authorization: {value: [s3cret]}}}}", "b.yml")
+    assert "s3cret" not in str(refused.value)
+
+
+def test_the_documented_defaults_allow_what_they_promise() -> None:
+    config = BlackboxConfig.model_validate({"modules": {"completion": {}}})
+    assert (
+        config.budget.probes_per_minute * 60 * config.modules["completion"].max_tokens <= config.budget.tokens_per_hour
+    )
