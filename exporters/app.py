@@ -1,9 +1,9 @@
 """The exporter's HTTP face, as a WSGI application."""
 
 import gzip
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from http import HTTPStatus
 from itertools import chain
 from typing import Protocol
@@ -15,12 +15,16 @@ from prometheus_client.exposition import choose_encoder, gzip_accepted
 from structlog.typing import FilteringBoundLogger
 
 from exporters import __version__
-from exporters.catalog import Collector
+from exporters.catalog import Collector, Engine
 from exporters.guard import Guard
+from exporters.landing import POLICY, landing_page
 
 _TEXT = "text/plain; charset=utf-8"
 # Pages are scraped over loopback or a rack's network: a little compression costs little time.
 _COMPRESSION = 1
+# Of any page: what we say it is, is what it is.
+_PAGES = ("/", "/healthz", "/metrics", "/probe")
+_ALWAYS = (("X-Content-Type-Options", "nosniff"),)
 
 
 class ProbeAnswer(Protocol):
@@ -87,20 +91,39 @@ class ExporterApp:
     """`/metrics`, `/probe`, `/healthz` and a landing page. GET and HEAD only."""
 
     def __init__(
-        self, guard: Guard, about: CollectorRegistry, *, prober: Prober | None, log: FilteringBoundLogger
+        self,
+        guard: Guard,
+        about: CollectorRegistry,
+        *,
+        prober: Prober | None,
+        log: FilteringBoundLogger,
+        max_requests: int = 0,
+        notice: str | None = None,
     ) -> None:
-        """`about` holds the exporter's own metrics: they are given whatever collectors a scrape chooses."""
+        """`about` holds the exporter's own metrics: they are given whatever collectors a scrape chooses.
+
+        `max_requests` is the most that read this node at once, 0 no bound; `notice` is for the landing page.
+        """
         self._guard = guard
         self._about = about
         self._prober = prober
         self._log = log
-        self._routes = {"/": self._landing, "/metrics": self._metrics, "/probe": self._probe, "/healthz": self._health}
+        self._readers = threading.BoundedSemaphore(max_requests) if max_requests else None
+        self._max_requests = max_requests
+        self._notice = notice
+        self._routes = {
+            "/": self._landing,
+            "/metrics": self._metrics,
+            "/probe": self._probe,
+            "/healthz": self._health,
+            "/favicon.ico": self._no_icon,
+        }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         request = Request.of(environ)
         response = self._answer(request)
-        body, headers = response.body, [("Content-Type", response.content_type), *response.headers]
+        body, headers = response.body, [("Content-Type", response.content_type), *_ALWAYS, *response.headers]
         if gzip_accepted(request.accept_encoding) and body:
             body = gzip.compress(body, _COMPRESSION, mtime=0)
             headers.append(("Content-Encoding", "gzip"))
@@ -111,7 +134,7 @@ class ExporterApp:
     def _answer(self, request: Request) -> Response:
         route = self._routes.get(request.path)
         if route is None:
-            return _text(HTTPStatus.NOT_FOUND, f"nothing here; try one of {', '.join(sorted(self._routes))}")
+            return _text(HTTPStatus.NOT_FOUND, f"nothing here; try one of {', '.join(_PAGES)}")
         if request.method not in {"GET", "HEAD"}:
             response = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not supported here; use GET")
             return Response(response.status, response.body, headers=(("Allow", "GET, HEAD"),))
@@ -122,15 +145,38 @@ class ExporterApp:
             return _text(HTTPStatus.INTERNAL_SERVER_ERROR, "the exporter failed on this request; its log says how")
 
     def _metrics(self, request: Request) -> Response:
-        asked = request.query.get("collect[]")
-        unknown = sorted(set(asked or ()) - set(self._guard.names))
-        if unknown:
-            on = ", ".join(self._guard.names)
-            return _text(HTTPStatus.BAD_REQUEST, f"collect[]: no collector {', '.join(unknown)} is on; these are: {on}")
-        only = None if asked is None else frozenset(map(Collector, asked))
-        encode, content_type = choose_encoder(request.accept)
+        try:
+            only = self._chosen(request.query)
+        except _BadRequest as error:
+            return _text(HTTPStatus.BAD_REQUEST, str(error))
+        if self._readers is None:
+            return self._read(only, request.accept)
+        if not self._readers.acquire(blocking=False):
+            text = f"{self._max_requests} requests are under way, which is the most; try again later"
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, text)
+        try:
+            return self._read(only, request.accept)
+        finally:
+            self._readers.release()
+
+    def _read(self, only: frozenset[Collector] | None, accept: str) -> Response:
+        encode, content_type = choose_encoder(accept)
         page = _Page(self._guard.collect(only), self._about.collect())
         return Response(HTTPStatus.OK, encode(page), content_type)
+
+    def _chosen(self, query: Mapping[str, Sequence[str]]) -> frozenset[Collector] | None:
+        """Collectors that a scrape wants, None being all."""
+        named = {name: frozenset(query[name]) for name in ("collect[]", "exclude[]") if name in query}
+        if len(named) > 1:
+            raise _BadRequest("collect[] and exclude[] contradict each other; give one of them")
+        for parameter, names in named.items():
+            on = frozenset(self._guard.names)
+            if unknown := sorted(names - on):
+                known = ", ".join(self._guard.names)
+                raise _BadRequest(f"{parameter}: no collector {', '.join(unknown)} is on; these are: {known}")
+            chosen = frozenset(map(Collector, names))
+            return chosen if parameter == "collect[]" else on - chosen
+        return None
 
     def _probe(self, request: Request) -> Response:
         if self._prober is None:
@@ -146,9 +192,22 @@ class ExporterApp:
     def _health(self, _: Request) -> Response:
         return _text(HTTPStatus.OK, "ok")
 
+    def _no_icon(self, _: Request) -> Response:
+        return Response(HTTPStatus.NOT_FOUND, b"")  # browsers ask on their own; nobody reads an answer
+
     def _landing(self, _: Request) -> Response:
-        page = _LANDING.format(version=escape(__version__), collectors=escape(", ".join(self._guard.names)))
-        return Response(HTTPStatus.OK, page.encode(), "text/html; charset=utf-8")
+        page = landing_page(
+            version=__version__,
+            collectors=self._guard.names,
+            engines=None if self._prober is None else ("auto", *Engine),
+            notice=self._notice,
+        )
+        headers = (("Content-Security-Policy", POLICY),)
+        return Response(HTTPStatus.OK, page.encode(), "text/html; charset=utf-8", headers)
+
+
+class _BadRequest(ValueError):
+    """What a request asks for contradicts itself or is not there."""
 
 
 class _Page:
@@ -163,18 +222,3 @@ class _Page:
 
 def _text(status: HTTPStatus, text: str) -> Response:
     return Response(status, f"{text}\n".encode())
-
-
-_LANDING = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>OptiInfra exporter</title></head>
-<body>
-<h1>OptiInfra exporter {version}</h1>
-<ul>
-<li><a href="/metrics">/metrics</a>: this node (collectors: {collectors}); <code>?collect[]=cpu</code> for some</li>
-<li><code>/probe?target=URL&amp;engine=auto</code>: an inference engine, in OptiInfra's vocabulary</li>
-<li><a href="/healthz">/healthz</a></li>
-</ul>
-</body>
-</html>
-"""

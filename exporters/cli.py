@@ -14,8 +14,8 @@ from exporters.logs import LEVELS, forward, logger
 from exporters.node import about_exporter, node_guard
 from exporters.options import host, node, probe, web
 from exporters.options.group import option
-from exporters.server import HttpServer
 from exporters.settings import ExporterSettings, ProbeSettings
+from exporters.web.serve import http_server
 
 
 @click.command(context_settings={"show_default": True})
@@ -52,8 +52,9 @@ def run(settings: ExporterSettings, log_level: str) -> None:
     log = logger(log_level)
     forward("waitress", log)
     guard = node_guard(settings.node, settings.host, log)
-    app = ExporterApp(guard, about_exporter(), prober=_prober(settings.probe), log=log)
-    server = HttpServer(app, host=settings.web.listen_address, port=settings.web.port)
+    prober, limit = _prober(settings.probe), settings.web.max_requests
+    app = ExporterApp(guard, about_exporter(), prober=prober, log=log, max_requests=limit)
+    server = http_server(app, settings.web, log)
 
     def stop(_: int, __: FrameType | None) -> None:
         server.stop()  # no logging here: the signal may have interrupted a log call that holds the stream's lock

@@ -4,7 +4,9 @@ ExporterError
 ├── NoData          nothing to report here (no GPU, no PSI): not a failure
 ├── ReadError       a reading failed that should have worked
 ├── CatalogError    a collector emitted what the catalogue does not say: a defect of ours
-└── SettingsError   flags or environment contradict each other or cannot be used
+├── SettingsError   flags or environment contradict each other or cannot be used
+│   └── WebConfigError  the web configuration file, or a file that it names, cannot be used
+└── TooManyChecks   more passwords wait to be checked than should
 """
 
 
@@ -26,3 +28,11 @@ class CatalogError(ExporterError):
 
 class SettingsError(ExporterError):
     """The settings cannot be used; the message names the flag and what to change."""
+
+
+class WebConfigError(SettingsError):
+    """The web configuration cannot be used; the message has one line a finding, with file, line and mend."""
+
+
+class TooManyChecks(ExporterError):
+    """More passwords wait to be checked than should; somebody may be guessing."""

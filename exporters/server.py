@@ -1,31 +1,72 @@
-"""Serves a WSGI application, and stops without cutting off answers."""
+"""Serves a WSGI application over HTTP or TLS, and stops without cutting off answers."""
 
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
 
 import waitress
+from structlog.typing import FilteringBoundLogger
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 
 from exporters.errors import SettingsError
+from exporters.web.front import Address, TlsFront
+from exporters.web.tls import ServerTls
 
 # A probe waits for its engine, up to 5 s for one that hangs. When dozens hang at once (a node, a network), the page of
 # this node and probes of the other engines must still be answered within a scrape's timeout.
 _THREADS = 64
+_CONNECTIONS = 500
+# A connection that sends no whole request for so long is closed; the usual scrape intervals keep theirs.
+_QUIET_SECONDS = 75
+_CLEANUP_SECONDS = 5
+# The exporter takes no bodies and few parameters.
+_HEADER_BYTES = 32768
+_BODY_BYTES = 65536
+# Pages stay in memory: there may be no place for temporary files.
+_PAGE_BYTES = 64 * 2**20
 _POLL_SECONDS = 1.0
 _DRAIN_POLL_SECONDS = 0.05
 _THREADS_STOP_SECONDS = 1.0
 
 
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
+    """A connection on which a request that trickles in does not count as activity."""
+
+    last_activity: float
+    _begun = 0.0
+
+    def received(self, data: bytes) -> bool:
+        """Take bytes; while they are no whole request, the channel has been quiet since the request began."""
+        before = self.request
+        taken = bool(super().received(data))
+        if self.request is not None:
+            if self.request is not before:
+                self._begun = self.last_activity
+            self.last_activity = self._begun
+        return taken
+
+
 class HttpServer:
     """waitress on one address. Bound on construction; port 0 takes a free port."""
 
-    def __init__(self, app: WSGIApplication, *, host: str, port: int, drain_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        *,
+        host: str,
+        port: int,
+        log: FilteringBoundLogger,
+        tls: Callable[[], ServerTls] | None = None,
+        drain_seconds: float = 5.0,
+    ) -> None:
         """Bind. Raises `SettingsError` when the address cannot be had.
 
-        `drain_seconds` is how long `run` waits, once stopped, for answers that are under way.
+        `tls` gives the TLS of the moment, and is asked at each connection; None serves plain HTTP. `drain_seconds` is
+        how long `run` waits, once stopped, for answers that are under way.
         """
         self._drain_seconds = drain_seconds
         self._stopping = False
@@ -38,9 +79,18 @@ class HttpServer:
             map=self._sockets,
             sockets=[listener],
             threads=_THREADS,
+            connection_limit=_CONNECTIONS,
+            channel_timeout=_QUIET_SECONDS,
+            cleanup_interval=_CLEANUP_SECONDS,
+            max_request_header_size=_HEADER_BYTES,
+            max_request_body_size=_BODY_BYTES,
+            outbuf_overflow=_PAGE_BYTES,
             ident="optiinfra",
             clear_untrusted_proxy_headers=True,
+            url_scheme="https" if tls else "http",
         )
+        self._server.channel_class = self._accepted if tls else _Channel
+        self._front = TlsFront(tls, self._greeted, log=log) if tls else None
 
     @property
     def port(self) -> int:
@@ -51,7 +101,7 @@ class HttpServer:
     def url(self) -> str:
         """Where to reach the server."""
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self._front else 'http'}://{host}:{self._port}"
 
     def run(self) -> None:
         """Serve until `stop`; then refuse new connections, finish the answers under way, and return."""
@@ -64,6 +114,8 @@ class HttpServer:
         finally:
             self._server.task_dispatcher.shutdown(timeout=_THREADS_STOP_SECONDS)
             wasyncore.close_all(self._sockets)
+            if self._front:
+                self._front.stop(self._drain_seconds)
 
     def stop(self) -> None:
         """Make `run` return. May be called from any thread, from a signal handler, and again."""
@@ -71,8 +123,25 @@ class HttpServer:
             self._stopping = True
             self._server.pull_trigger()
 
+    def _accepted(self, _: Any, connection: socket.socket, address: Address, *__: Any, **___: Any) -> None:  # noqa: ANN401
+        """Stand where waitress makes a channel of a connection: with TLS, the handshake comes first."""
+        if self._front:
+            self._front.take(connection, address)
+
+    def _greeted(self, connection: socket.socket, address: Address) -> None:
+        """Have waitress serve what is inside of a TLS connection; called in the front's thread."""
+        if self._stopping:
+            connection.close()
+            return
+
+        def serve() -> None:
+            _Channel(self._server, connection, address, self._server.adj, map=self._sockets)
+
+        self._server.trigger.pull_trigger(serve)
+
     def _drain(self) -> None:
         until = time.monotonic() + self._drain_seconds
+        wasyncore.loop(timeout=0, map=self._sockets, use_poll=True, count=1)  # connections that were just handed on
         while self._busy() and time.monotonic() < until:
             wasyncore.loop(timeout=_DRAIN_POLL_SECONDS, map=self._sockets, use_poll=True, count=1)
 

@@ -11,10 +11,15 @@ from exporters.host.patterns import EnginePattern
 
 @dataclass(frozen=True, slots=True)
 class WebSettings:
-    """Where the exporter listens; port 0 takes a free one."""
+    """Where the exporter listens and whom it serves.
+
+    Port 0 takes a free one; `max_requests` bounds readings of this node under way, and 0 is no bound.
+    """
 
     listen_address: str
     port: int
+    config_file: Path | None
+    max_requests: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import gzip
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.typing import FilteringBoundLogger
 
+from exporters import __version__
 from exporters.app import ExporterApp
 from exporters.catalog import HOST_FAMILIES, Collector
 from exporters.errors import SettingsError
@@ -79,10 +81,10 @@ class Client:
 def _serve(timer: Callable[[], float], log: FilteringBoundLogger) -> Iterator[Callable[..., Client]]:
     running: list[tuple[HttpServer, threading.Thread]] = []
 
-    def start(collectors: dict[Collector, Any] | None = None, prober: Any = None) -> Client:
+    def start(collectors: dict[Collector, Any] | None = None, prober: Any = None, **options: Any) -> Client:
         guard = Guard(collectors or {Collector.LOAD: load, Collector.CPU: broken}, timer=timer, log=log)
-        app = ExporterApp(guard, about_exporter(), prober=prober, log=log)
-        server = HttpServer(app, host="127.0.0.1", port=0)
+        app = ExporterApp(guard, about_exporter(), prober=prober, log=log, **options)
+        server = HttpServer(app, host="127.0.0.1", port=0, log=log)
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))
@@ -141,6 +143,54 @@ def test_a_collector_that_is_not_on_is_named_with_those_that_are(serve: Callable
     assert (answer.status, answer.text) == (400, "collect[]: no collector gpu is on; these are: load, cpu\n")
 
 
+def test_a_scrape_can_leave_collectors_out(serve: Callable[..., Client]) -> None:
+    client = serve()
+    text = client.ask("/metrics?exclude[]=cpu").text
+
+    assert "host_load1 1.5" in text
+    assert 'collector="cpu"' not in text
+    assert client.ask("/metrics?exclude[]=gpu").text == ("exclude[]: no collector gpu is on; these are: load, cpu\n")
+
+
+def test_a_scrape_cannot_both_choose_and_leave_out(serve: Callable[..., Client]) -> None:
+    answer = serve().ask("/metrics?exclude[]=cpu&collect[]=load")
+
+    assert (answer.status, answer.text) == (400, "collect[] and exclude[] contradict each other; give one of them\n")
+
+
+def test_scrapes_beyond_the_most_at_once_are_turned_away_and_health_is_not(serve: Callable[..., Client]) -> None:
+    entered, gate = threading.Semaphore(0), threading.Event()
+
+    def slow() -> FamilySet:
+        entered.release()
+        assert gate.wait(timeout=30)
+        return load()
+
+    client = serve({Collector.LOAD: slow}, max_requests=2)
+    scrapes = [threading.Thread(target=client.ask, args=("/metrics",)) for _ in range(2)]
+    for scrape in scrapes:
+        scrape.start()
+    try:
+        assert all(entered.acquire(timeout=10) for _ in scrapes)
+        refused = client.ask("/metrics")
+        assert (refused.status, refused.text) == (
+            503,
+            "2 requests are under way, which is the most; try again later\n",
+        )
+        assert client.ask("/healthz").status == 200
+    finally:
+        gate.set()
+        for scrape in scrapes:
+            scrape.join(timeout=30)
+    assert client.ask("/metrics").status == 200
+
+
+def test_a_browsers_search_for_an_icon_ends_quietly(serve: Callable[..., Client], events: list[Any]) -> None:
+    answer = serve().ask("/favicon.ico")
+
+    assert (answer.status, answer.body, events) == (404, b"", [])
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("POST", "/metrics", 405), ("PUT", "/", 405), ("GET", "/x", 404)]
 )
@@ -163,12 +213,37 @@ def test_a_head_request_gets_the_headers_alone(serve: Callable[..., Client]) -> 
     assert (answer.status, answer.headers["content-length"], answer.body) == (200, "3", b"")
 
 
-def test_the_landing_page_links_to_the_others(serve: Callable[..., Client]) -> None:
-    answer = serve().ask("/")
+def test_the_landing_page_says_what_there_is_and_loads_nothing(serve: Callable[..., Client]) -> None:
+    answer = serve(prober=EchoProber(), notice="figures of <nobody>").ask("/")
+    links = re.findall(r'(?:href|action)="([^"]*)"', answer.text)
 
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    for path in ("/metrics", "/healthz", "/probe"):
-        assert path in answer.text
+    assert answer.headers["content-security-policy"].startswith("default-src 'none';")
+    assert __version__ in answer.text
+    assert "figures of &lt;nobody&gt;" in answer.text
+    assert links == ["/metrics", "/healthz", "/metrics?collect[]=load", "/metrics?collect[]=cpu", "/probe"]
+    assert not re.search(r"<script|<img|<link|src=|https?://(?!127\.0\.0\.1)", answer.text)
+
+
+def test_the_landing_pages_form_probes_what_is_typed_into_it(serve: Callable[..., Client]) -> None:
+    client = serve(prober=EchoProber())
+    page = client.ask("/").text
+    names = re.findall(r'<(?:input|select) id="(\w+)" name="(\w+)"', page)
+
+    assert names == [("target", "target"), ("engine", "engine")]
+    for label, _ in names:
+        assert f'<label for="{label}">' in page
+    assert '<option value="auto">' in page
+    assert client.ask("/probe?target=http%3A%2F%2F127.0.0.1%3A8000&engine=auto").text == (
+        "http://127.0.0.1:8000 auto None\n"
+    )
+
+
+def test_the_landing_page_of_an_exporter_that_does_not_probe_has_no_form(serve: Callable[..., Client]) -> None:
+    page = serve().ask("/").text
+
+    assert "Probing is off" in page
+    assert "<form" not in page
 
 
 def test_a_probe_gets_target_and_engine_and_its_answer_is_passed_on(serve: Callable[..., Client]) -> None:
@@ -247,8 +322,10 @@ def test_dozens_of_engines_that_hang_hold_up_neither_this_nodes_page_nor_health(
             probe.join(timeout=30)
 
 
-def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(serve: Callable[..., Client]) -> None:
+def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(
+    serve: Callable[..., Client], log: FilteringBoundLogger
+) -> None:
     taken = serve().server.port
 
     with pytest.raises(SettingsError, match=f"port {taken}: Address already in use; choose another"):
-        HttpServer(lambda _, __: [], host="127.0.0.1", port=taken)
+        HttpServer(lambda _, __: [], host="127.0.0.1", port=taken, log=log)

@@ -1,0 +1,1 @@
+"""The exporter's HTTP server: TLS, passwords and headers by the Prometheus web-config convention."""
