@@ -18,7 +18,7 @@ from typing import TypeAlias
 Labels: TypeAlias = tuple[tuple[str, str], ...]
 """Label names and values, sorted by name: equal label sets are equal tuples."""
 
-MAX_SERIES = 50_000
+MAX_SERIES = 20_000
 MAX_LABELS_LENGTH = 4096
 
 _BLANKS = " \t"

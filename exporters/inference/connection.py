@@ -33,11 +33,15 @@ class Resolve(Protocol):
 
 
 class FetchError(Exception):
-    """A fetch that gave nothing usable; `reason` is the closed kind, the message the detail for people."""
+    """A fetch that gave nothing usable; `reason` is the closed kind, the message the detail for people.
 
-    def __init__(self, reason: ProbeFailure, detail: str) -> None:
+    `missing`: the server answers and has no such page.
+    """
+
+    def __init__(self, reason: ProbeFailure, detail: str, *, missing: bool = False) -> None:
         super().__init__(detail)
         self.reason = reason
+        self.missing = missing
 
 
 def left(remaining: Remaining) -> float:
@@ -107,20 +111,16 @@ def _tls_context() -> ssl.SSLContext:
 class DeadlineSocket:
     """What http.client needs of a socket, every read and write of it within one deadline and one number of bytes.
 
-    A socket's own timeout starts anew with every byte, so a server that drips could hold a probe for hours. And a chunk
-    of size -1 makes http.client read to the end of the connection, so the wire has a limit of its own.
+    A socket's own timeout starts anew with every byte, so a server that drips could hold a probe for hours. And
+    http.client reads heads without end, and for a chunk of size -1 to the end of the connection, so the wire has a
+    limit of its own: `max_bytes`, which its owner may raise.
     """
 
     def __init__(self, sock: socket.socket, remaining: Remaining, max_bytes: int) -> None:
         self._sock = sock
         self._remaining = remaining
-        self._max_bytes = max_bytes
-        self._reader: _DeadlineReader | None = None
-
-    @property
-    def received(self) -> int:
-        """Bytes that came over the wire so far."""
-        return self._reader.received if self._reader else 0
+        self.max_bytes = max_bytes
+        self.received = 0
 
     def sendall(self, data: "ReadableBuffer") -> None:
         """Send all of `data`. Raises TimeoutError at the deadline."""
@@ -129,28 +129,28 @@ class DeadlineSocket:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Give the reading end. Reading raises TimeoutError, and FetchError over the number of bytes."""
-        self._reader = _DeadlineReader(self._sock, self._remaining, self._max_bytes)
-        return io.BufferedReader(self._reader, CHUNK_BYTES)
+        return io.BufferedReader(_Reader(self), CHUNK_BYTES)
+
+    def receive(self, buffer: "WriteableBuffer") -> int:
+        """Read some bytes, none at the end. Raises TimeoutError, and FetchError over the number of bytes."""
+        self._sock.settimeout(left(self._remaining))
+        count = self._sock.recv_into(memoryview(buffer))
+        self.received += count
+        if self.received > self.max_bytes:
+            raise FetchError(ProbeFailure.TOO_LARGE, "more bytes on the wire than a page may have")
+        return count
 
     def close(self) -> None:
         """Leave the socket to its owner: http.client closes its side before the body is read."""
 
 
-class _DeadlineReader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, remaining: Remaining, max_bytes: int) -> None:
+class _Reader(io.RawIOBase):
+    def __init__(self, source: DeadlineSocket) -> None:
         super().__init__()
-        self._sock = sock
-        self._remaining = remaining
-        self._max_bytes = max_bytes
-        self.received = 0
+        self._source = source
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
-        self._sock.settimeout(left(self._remaining))
-        count = self._sock.recv_into(memoryview(buffer))
-        self.received += count
-        if self.received > self._max_bytes:
-            raise FetchError(ProbeFailure.TOO_LARGE, "more bytes on the wire than the page may have")
-        return count
+        return self._source.receive(buffer)

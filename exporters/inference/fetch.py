@@ -15,7 +15,9 @@ from exporters.inference.targets import AllowList, Target
 
 __all__ = ["FetchError", "Fetcher", "Page", "Remaining"]
 
-# On the wire a body has a head and the framing of its chunks. Framing that outweighs what it frames is no page: chunks
+# What is read ahead of the body counts too.
+_HEAD_BYTES = 2**17 + CHUNK_BYTES
+# On the wire a body has the framing of its chunks. Framing that outweighs what it frames is no page: chunks
 # of one byte would cost a second of CPU a megabyte.
 _FRAMING_BYTES = 2**17
 # The largest pages known, of 64 data-parallel ranks, have a third of it.
@@ -71,13 +73,14 @@ class Fetcher:
         self, target: Target, remaining: Remaining, max_bytes: int, *, accept: str, grow: Callable[[int], None]
     ) -> Page:
         with connect(target, self.allowed, remaining, self.resolve) as sock:
-            wire = DeadlineSocket(sock, remaining, 2 * max_bytes + 2 * _FRAMING_BYTES)
+            wire = DeadlineSocket(sock, remaining, _HEAD_BYTES)
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.sock = wire
             headers = {"Accept": accept, "Accept-Encoding": "identity", "Connection": "close"}
             connection.request("GET", target.path, headers=headers)
             with connection.getresponse() as response:
                 _check_status(response)
+                wire.max_bytes = _HEAD_BYTES + 2 * max_bytes + _FRAMING_BYTES
                 return Page(_read(response, wire, max_bytes, grow), _media_type(response))
 
 
@@ -121,7 +124,8 @@ def _check_status(response: http.client.HTTPResponse) -> None:
     if response.status // 100 == _REDIRECTION:
         raise FetchError(ProbeFailure.REDIRECT, f"HTTP {response.status}; redirects are not followed")
     if response.status != HTTPStatus.OK:
-        raise FetchError(ProbeFailure.HTTP_STATUS, f"HTTP {response.status}")
+        missing = response.status == HTTPStatus.NOT_FOUND
+        raise FetchError(ProbeFailure.HTTP_STATUS, f"HTTP {response.status}", missing=missing)
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise FetchError(ProbeFailure.CONTENT, f"content encoding {encoding}, which was not asked for")
@@ -138,7 +142,7 @@ def _read(
         body += chunk
         if len(body) > max_bytes:
             raise FetchError(ProbeFailure.TOO_LARGE, f"more than {max_bytes} bytes")
-        if wire.received - len(body) > len(body) + _FRAMING_BYTES:
+        if wire.received - len(body) > len(body) + _HEAD_BYTES + _FRAMING_BYTES:
             raise FetchError(ProbeFailure.CONTENT, "the page comes in chunks of almost nothing")
     if response.length:  # what Content-Length promised and did not come
         raise http.client.IncompleteRead(b"", response.length)
