@@ -4,6 +4,7 @@ Pure data. Other packages import this module and nothing else of `exporters`
 (the recommender may also use the exposition reader).
 """
 
+from exporters.catalog.agent import AGENT_FAMILIES, AgentOutcome
 from exporters.catalog.blackbox import (
     BLACKBOX_FAMILIES,
     BLACKBOX_PROBER_FAMILIES,
@@ -41,6 +42,7 @@ from exporters.catalog.inference import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Eng
 from exporters.catalog.product import PRODUCT_FAMILIES, Collector
 
 __all__ = [
+    "AGENT_FAMILIES",
     "BLACKBOX_FAMILIES",
     "BLACKBOX_PROBER_FAMILIES",
     "FRACTION_DIGITS",
@@ -53,6 +55,7 @@ __all__ = [
     "NUMBER_PATTERN",
     "PRODUCT_FAMILIES",
     "SCRAPE_FAMILIES",
+    "AgentOutcome",
     "BlackboxFailure",
     "BlackboxPhase",
     "CatalogueError",

@@ -44,6 +44,9 @@ class Endpoint:
             def do_POST(self) -> None:
                 endpoint._answer(self)
 
+            def do_DELETE(self) -> None:
+                endpoint._answer(self)
+
             def log_message(self, *_: object) -> None:
                 pass
 
