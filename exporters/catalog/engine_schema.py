@@ -129,7 +129,10 @@ def _short_pointer(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class TextPointer:
-    """A text in a JSON page, at a dotted path (`internal_states.0.version`). `values` renames what is found there."""
+    """A text in a JSON page, at a dotted path (`internal_states.0.version`). `values` renames what is found there.
+
+    The empty path is the page itself; `*` stands for every item of a list.
+    """
 
     __pydantic_config__ = _STRICT
 
@@ -144,7 +147,8 @@ ShortPointer = Annotated[TextPointer, BeforeValidator(_short_pointer)]
 class FactPage:
     """A JSON page of the engine's server that tells what `/metrics` does not; asked for once in a while.
 
-    `older`: paths that earlier releases have instead. `model`, `version`: the first pointer that finds a text.
+    `older`: paths that earlier releases have instead. `model`, `version`: the first pointer that finds a text; there may
+    be several models.
     `numbers`: family -> products, the first of which every factor is a number, a factor being a pointer or a number
     that stands for itself. `texts`: family -> its labels. A family that the exposition gives too is taken from there.
     """
@@ -180,9 +184,10 @@ class ModelList:
 class EngineCatalogue:
     """Everything that is known of one engine's exposition and pages.
 
-    `detect`: series of which one tells the engine; for a `ModelList` its items do. `model_label`: the engine's label
-    that names the model, None where it has none (then a fact page, or the target's label `model`, tells it).
-    `model_source`: a series that names every model served, for facts that name none.
+    `detect`: series of which one tells the engine; for a `ModelList` its items do. `quiet`: series appear with their
+    first use, so that an engine which serves nothing yet may show an empty page. `model_label`: the engine's label that
+    names the model, None where it has none (then a fact page, or the target's label `model`, tells it). `model_source`:
+    a series that names every model served, for facts that name none.
     """
 
     __pydantic_config__ = _STRICT
@@ -190,6 +195,7 @@ class EngineCatalogue:
     engine: Engine
     title: str
     detect: tuple[str, ...] = ()
+    quiet: bool = False
     metrics_path: str = METRICS_PATH
     model_label: str | None = None
     model_source: str | None = None

@@ -9,7 +9,11 @@ from exporters.catalog.family import Family, Kind
 
 
 class Engine(StrEnum):
-    """Inference servers and their companions that have a catalogue file. `engine` label values are this closed set."""
+    """Inference servers and their companions that have a catalogue file. `engine` label values are this closed set.
+
+    In order of precedence: of a page that shows series of several, as a vLLM with LMCache or a worker of Dynamo does,
+    `auto` takes the first. So engines come first, then what stands before them, then their companions.
+    """
 
     VLLM = "vllm"
     SGLANG = "sglang"
@@ -34,11 +38,12 @@ class ProbeFailure(StrEnum):
     TIMEOUT = "timeout"
     HTTP_STATUS = "http_status"
     REDIRECT = "redirect"
-    CONTENT = "content"  # not a text exposition
+    CONTENT = "content"  # not a text exposition, or not the JSON of an engine that has none
     TOO_LARGE = "too_large"  # bytes or lines
     TOO_MANY_SERIES = "too_many_series"
     REFUSED_ADDRESS = "refused_address"  # what the target's name resolves to is not allowed
     UNKNOWN_ENGINE = "unknown_engine"  # auto-detection found no catalogued engine
+    WRONG_ENGINE = "wrong_engine"  # the page has nothing of the engine that was named
 
 
 _L = ("engine", "model")
@@ -124,14 +129,20 @@ _ALL = (
 INFERENCE_FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
 
 _SCRAPE = (
-    Family("llm_up", Kind.GAUGE, "1 when the engine gave a readable exposition.", ("engine",)),
-    Family("llm_scrape_duration_seconds", Kind.GAUGE, "Time to fetch and read the engine's exposition."),
+    Family("llm_up", Kind.GAUGE, "1 when the engine gave a readable metrics page.", ("engine",)),
+    Family("llm_scrape_duration_seconds", Kind.GAUGE, "Time to fetch and read the engine's pages."),
     Family(
         "llm_scrape_skipped_lines",
         Kind.GAUGE,
         "Catalogued lines left out: they cannot be read, or hold what no engine can mean.",
     ),
-    Family("llm_scrape_body_bytes", Kind.GAUGE, "Size of the exposition."),
+    Family("llm_scrape_body_bytes", Kind.GAUGE, "Size of the engine's metrics page."),
+    Family(
+        "llm_scrape_page_success",
+        Kind.GAUGE,
+        "1 when a page that tells of the engine's configuration was last read well; paths are the catalogue's.",
+        ("path",),
+    ),
     Family("llm_scrape_failure_info", Kind.INFO, "Why the probe gave no data; absent on success.", ("reason",)),
 )
 

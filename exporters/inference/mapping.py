@@ -4,7 +4,6 @@
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -50,8 +49,6 @@ class Mapper:
         self.catalogue = catalogue
         self._duplicates = frozenset(catalogue.duplicates)
         self._plans = tuple(self._plan(name, mapping) for name, mapping in catalogue.families.items())
-        names = "|".join(re.escape(name) for series in catalogue.detect for name in spellings(series))
-        self._detect = re.compile(rf"^(?:{names})(?:_total|_bucket|_sum|_count)?[{{ ]", re.MULTILINE) if names else None
 
     def _plan(self, name: str, mapping: FamilyMapping) -> _Plan:
         family = INFERENCE_FAMILIES[name]
@@ -68,10 +65,6 @@ class Mapper:
             facts.add(self.catalogue.model_source)
         return frozenset(series | {spelling for name in facts for spelling in spellings(name)})
 
-    def detects(self, text: str) -> bool:
-        """Whether the exposition is this engine's."""
-        return self._detect is not None and self._detect.search(text) is not None
-
     def models(self, reading: Reading) -> tuple[str, ...]:
         """The models that the reading names, sorted."""
         label, source = self.catalogue.model_label, self.catalogue.model_source
@@ -84,36 +77,38 @@ class Mapper:
 
         `model` is what is known of an engine whose series name none.
         """
+        return named(self._families(reading), model) if model else self._families(reading)
+
+    def _families(self, reading: Reading) -> Iterator[tuple[Family, Samples]]:
         for plan in self._plans:
             source = next((source for source in plan.sources if _present(plan.family, source, reading)), None)
             if source is not None:
-                samples = list(self._samples(plan, source, reading, model))
+                samples = list(self._samples(plan, source, reading))
                 if samples:
                     yield plan.family, samples
-        models = self.models(reading) or ((model,) if model or self.catalogue.model_label is None else ())
+        models = self.models(reading) or (("",) if self.catalogue.model_label is None else ())
         for name, number in self.catalogue.numbers.items():
             value = _number(number, reading)
-            if value is not None:
+            if models and value is not None:
                 yield INFERENCE_FAMILIES[name], [Sample("", self._labels(one), value) for one in models]
         for name, text in self.catalogue.texts.items():
             facts = _texts(INFERENCE_FAMILIES[name], text, reading)
-            if facts is not None:
+            if models and facts is not None:
                 yield INFERENCE_FAMILIES[name], [Sample("", self._labels(one) + facts, 1.0) for one in models]
 
     def _labels(self, model: str) -> Labels:
         return (("engine", self.catalogue.engine.value), ("model", model))
 
-    def _samples(self, plan: _Plan, source: Source, reading: Reading, model: str) -> Iterator[Sample]:
+    def _samples(self, plan: _Plan, source: Source, reading: Reading) -> Iterator[Sample]:
         for part, term, scale in _terms(plan.family, source):
             bucket = part == "_bucket"
             names = (*plan.label_names, _LE) if bucket else plan.label_names
             own = (*plan.family.labels, _LE) if bucket else plan.family.labels
             figures = self._combined(source, names, reading) if source.combined else self._series(term, reading)
             for values, value in _reduced(figures, names, plan.reduce).items():
-                said, *others = values
                 if bucket:
-                    others[-1] = _scaled_bound(others[-1], source.scale)
-                labels = zip(own, (self.catalogue.engine.value, said or model, *others), strict=True)
+                    values = (*values[:-1], _scaled_bound(values[-1], source.scale))  # noqa: PLW2901 - in other units
+                labels = zip(own, (self.catalogue.engine.value, *values), strict=True)
                 yield Sample(part, tuple(labels), value * scale)
 
     def _series(self, term: Term, reading: Reading) -> Mapping[Labels, float]:
@@ -145,6 +140,21 @@ class Mapper:
             whole = figures(source.over)
             found = {key: value / whole[key] for key, value in found.items() if whole.get(key, 0.0) > 0}
         return {tuple(zip(keys, key, strict=True)): value for key, value in found.items()}
+
+
+def named(families: Iterable[tuple[Family, Samples]], model: str) -> Iterator[tuple[Family, Samples]]:
+    """The families, `model` in the place of a model that the engine did not name."""
+    unnamed = ("model", "")
+    for family, samples in families:
+        yield (
+            family,
+            [
+                sample._replace(labels=(sample.labels[0], ("model", model), *sample.labels[2:]))
+                if sample.labels[1] == unnamed
+                else sample
+                for sample in samples
+            ],
+        )
 
 
 def _spelled(source: Source) -> tuple[Source, ...]:
@@ -236,9 +246,9 @@ def _combine(reduce: Reduce, left: float, right: float) -> float:
 
 
 def _scaled_bound(bound: str, scale: float) -> str:
-    """A bucket's bound in the canonical unit, written as Go writes numbers: `500` ms is `0.5` s."""
+    """A bucket's bound in the canonical unit, written as Prometheus 3 does: `500` ms is `0.5` s, `2000` ms are `2.0` s."""
     try:
-        return bound if scale == 1.0 or math.isinf(float(bound)) else f"{float(bound) * scale:.12g}"
+        return bound if scale == 1.0 or math.isinf(float(bound)) else str(float(f"{float(bound) * scale:.12g}"))
     except ValueError:
         return bound
 

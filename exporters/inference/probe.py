@@ -6,22 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from exporters.catalog import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Engine, Family, ProbeFailure, load_engine
-from exporters.exposition import Reader, Reading, TooManySeriesError
-from exporters.inference.connection import Resolve, left
-from exporters.inference.facts import TargetFacts
+from exporters.catalog import SCRAPE_FAMILIES, Engine, Family
+from exporters.inference.connection import Resolve
+from exporters.inference.facts import MAX_TARGETS, FactKeeper, Facts
 from exporters.inference.fetch import Fetcher, FetchError, Remaining
-from exporters.inference.mapping import Mapper
+from exporters.inference.lru import Lru
+from exporters.inference.mapping import named
+from exporters.inference.metrics_page import MetricsPage, MetricsPages, Sight
 from exporters.inference.plausible import plausible
 from exporters.inference.render import CONTENT_TYPE, Sample, Samples, render
-from exporters.inference.targets import AllowList, Target, TargetError, parse_target
+from exporters.inference.targets import AllowList, Endpoint, TargetError, parse_endpoint
+from exporters.inference.told import told
 
 AUTO = "auto"
 MAX_BODY_BYTES = 4 * 2**20
 TIMEOUT_SECONDS = 5.0
 # Left to read, map, answer and travel before Prometheus gives up on the scrape.
 MARGIN_SECONDS = 0.5
-VERSION_TIMEOUT_SECONDS = 1.0
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -36,13 +37,13 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What a probe found. `engine` None: not known; `failure` None: it went well."""
+    """What a probe found. `engine` None: not known; `failure` None: it went well, and the rest is there."""
 
     engine: Engine | None
     families: tuple[tuple[Family, Samples], ...] = ()
     failure: FetchError | None = None
-    skipped: int | None = None
-    body_bytes: int | None = None
+    page: MetricsPage | None = None
+    facts: Facts | None = None
 
 
 class Prober:
@@ -64,11 +65,10 @@ class Prober:
         self._allowed = allowed
         self._timeout = timeout_seconds
         self._clock = clock
-        self._max_body_bytes = max_body_bytes
-        self._mappers = {engine: Mapper(load_engine(engine)) for engine in Engine}
-        self._readers = {engine: Reader(mapper.wanted) for engine, mapper in self._mappers.items()}
-        self._fetcher = Fetcher(allowed, resolve)
-        self._facts = TargetFacts(self._fetcher, clock)
+        fetcher = Fetcher(allowed, resolve)
+        self._pages = MetricsPages(fetcher, max_body_bytes)
+        self._facts = FactKeeper(fetcher, clock)
+        self._sights: Lru[tuple[Endpoint, Engine | None], Sight] = Lru(MAX_TARGETS)
 
     def probe(self, target: str | None, engine: str | None = None, timeout: str | None = None) -> ProbeResult:
         """Answer `/probe?target=…&engine=…`.
@@ -83,70 +83,57 @@ class Prober:
         if (engine := engine or AUTO) not in choices:
             return _refusal(400, f"engine {engine!r} is not known; one of {', '.join(choices)}")
         try:
-            parsed = parse_target(target)
+            endpoint = parse_endpoint(target, self._pages.detection.paths)
         except TargetError as error:
             return _refusal(400, str(error))
-        if not self._allowed.allows(parsed):
-            return _refusal(403, f"{parsed.netloc} is not an allowed target of this exporter")
+        if not self._allowed.allows(endpoint.root):
+            return _refusal(403, f"{endpoint.root.netloc} is not an allowed target of this exporter")
         deadline = start + min(self._timeout, _budget(timeout))
-        outcome = self._read(parsed, None if engine == AUTO else Engine(engine), lambda: deadline - self._clock())
+        outcome = self._read(endpoint, None if engine == AUTO else Engine(engine), lambda: deadline - self._clock())
         body = render(self._answer(outcome, self._clock() - start))
         if outcome.failure is not None:
             body += f"# {' '.join(str(outcome.failure).split())}\n"
         return ProbeResult(200, body.encode(), CONTENT_TYPE)
 
-    def _read(self, target: Target, asked: Engine | None, remaining: Remaining) -> _Outcome:
+    def _read(self, endpoint: Endpoint, asked: Engine | None, remaining: Remaining) -> _Outcome:
+        last = self._sights.get((endpoint, asked))
         try:
-            with self._fetcher.exposition(target, remaining, self._max_body_bytes) as text:
-                engine = asked or self._detect(text)
-                mapper = self._mappers[engine]
-                reading = self._readers[engine].read(text, lambda: left(remaining))
-                families, implausible = plausible(mapper.families(reading))
-                body_bytes = len(text.encode())
+            page = self._pages.read(endpoint, asked, last, remaining)
         except FetchError as error:
-            failure = error
-        except TooManySeriesError as error:
-            failure = FetchError(ProbeFailure.TOO_MANY_SERIES, str(error))
-        else:
-            info = self._info(target, mapper, reading, remaining)
-            return _Outcome(engine, (*families, *info), skipped=reading.skipped + implausible, body_bytes=body_bytes)
-        self._facts.failed(target)
-        return _Outcome(asked or self._facts.engine(target), failure=failure)
-
-    def _detect(self, text: str) -> Engine:
-        for engine, mapper in self._mappers.items():
-            if mapper.detects(text):
-                return engine
-        known = ", ".join(mapper.catalogue.title for mapper in self._mappers.values())
-        raise FetchError(ProbeFailure.UNKNOWN_ENGINE, f"the exposition is of none of {known}")
-
-    def _info(
-        self, target: Target, mapper: Mapper, reading: Reading, remaining: Remaining
-    ) -> Iterator[tuple[Family, Samples]]:
-        engine = mapper.catalogue.engine
-        path = next((page.path for page in mapper.catalogue.pages if page.version), None)
-        until = self._clock() + min(VERSION_TIMEOUT_SECONDS, remaining())
-        version = self._facts.version(target, engine, path, lambda: until - self._clock())
-        samples = [
-            Sample("", (("engine", engine.value), ("model", model), ("version", version)), 1.0)
-            for model in mapper.models(reading)
-        ]
-        if samples:
-            yield INFERENCE_FAMILIES["llm_engine_info"], samples
+            if last is not None:
+                self._facts.renew(endpoint, self._pages.catalogues[last.engine])
+            return _Outcome(asked or (last.engine if last else None), failure=error)
+        catalogue = self._pages.catalogues[page.engine]
+        sight = page.sight()
+        if last is not None and last.restarted(sight):
+            self._facts.renew(endpoint, catalogue)
+        self._sights.put((endpoint, asked), sight)
+        facts = self._facts.facts(endpoint, catalogue, remaining)
+        return _Outcome(page.engine, tuple(_families(page, facts)), page=page, facts=facts)
 
     def _answer(self, outcome: _Outcome, seconds: float) -> Iterator[tuple[Family, Samples]]:
         labels = (("engine", outcome.engine.value),) if outcome.engine else ()
-        up = 0.0 if outcome.failure else 1.0
-        yield SCRAPE_FAMILIES["llm_up"], [Sample("", labels, up)]
+        yield SCRAPE_FAMILIES["llm_up"], [Sample("", labels, 0.0 if outcome.failure else 1.0)]
         yield SCRAPE_FAMILIES["llm_scrape_duration_seconds"], [Sample("", (), seconds)]
-        if outcome.skipped is not None:
-            yield SCRAPE_FAMILIES["llm_scrape_skipped_lines"], [Sample("", (), float(outcome.skipped))]
-        if outcome.body_bytes is not None:
-            yield SCRAPE_FAMILIES["llm_scrape_body_bytes"], [Sample("", (), float(outcome.body_bytes))]
+        if outcome.page is not None:
+            yield SCRAPE_FAMILIES["llm_scrape_skipped_lines"], [Sample("", (), float(outcome.page.skipped))]
+            yield SCRAPE_FAMILIES["llm_scrape_body_bytes"], [Sample("", (), float(outcome.page.body_bytes))]
+        if outcome.facts is not None and outcome.facts.pages:
+            read = [Sample("", (("path", path),), float(well)) for path, well in outcome.facts.pages.items()]
+            yield SCRAPE_FAMILIES["llm_scrape_page_success"], read
         if outcome.failure:
             reason = (("reason", outcome.failure.reason.value),)
             yield SCRAPE_FAMILIES["llm_scrape_failure_info"], [Sample("", reason, 1.0)]
         yield from outcome.families
+
+
+def _families(page: MetricsPage, facts: Facts) -> Iterator[tuple[Family, Samples]]:
+    """What the engine's pages give together; what the metrics page gives comes from there."""
+    models = page.models if any(page.models) else facts.models or ("",)
+    only = models[0] if len(models) == 1 else ""
+    yield from named(page.families, only) if only else page.families
+    given = {family.name for family, _ in page.families}
+    yield from plausible(told(page.engine, facts, models, given))[0]
 
 
 def _refusal(status: int, sentence: str) -> ProbeResult:

@@ -22,15 +22,25 @@ Samples: TypeAlias = Sequence[Sample]
 
 
 def render(families: Iterable[tuple[Family, Samples]]) -> str:
-    """HELP, TYPE and samples of every family."""
+    """HELP, TYPE and samples of every family.
+
+    A histogram of which only sum and count are known is a summary without quantiles: nothing else may lack buckets.
+    """
     lines: list[str] = []
     for family, samples in families:
-        kind = Kind.GAUGE if family.kind is Kind.INFO else family.kind  # the text format knows no info type
         lines.append(f"# HELP {family.name} {_escape_help(family.help)}")
-        lines.append(f"# TYPE {family.name} {kind.value}")
+        lines.append(f"# TYPE {family.name} {_type(family, samples)}")
         lines += [f"{family.name}{suffix}{_braces(labels)} {_number(value)}" for suffix, labels, value in samples]
     lines.append("")
     return "\n".join(lines)
+
+
+def _type(family: Family, samples: Samples) -> str:
+    if family.kind is Kind.INFO:
+        return Kind.GAUGE.value  # the text format knows no info type
+    if family.kind is Kind.HISTOGRAM and not any(sample.suffix == "_bucket" for sample in samples):
+        return "summary"
+    return family.kind.value
 
 
 def _braces(labels: Labels) -> str:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.catalog import INFERENCE_FAMILIES, CatalogueError, Engine, load_engine, plain_number, spellings
+from exporters.catalog import CatalogueError, Engine, load_engine, plain_number, spellings
 from exporters.catalog.engines import ENGINES_DIR
 
 VLLM = (ENGINES_DIR / "vllm.yml").read_text(encoding="utf-8")

@@ -249,8 +249,8 @@ def test_localhost_of_the_real_resolver_is_read(engine: Engine) -> None:
 def test_a_name_is_looked_up_once_for_each_connection_and_every_answer_is_judged(engine: Engine) -> None:
     names = Names(gpu=["127.0.0.1", "169.254.169.254"])  # good for the page, then rebound for the next connection
     assert probe(f"gpu:{engine.port}", ["127.0.0.0/8"], names) == "up"
-    assert names.asked == ["gpu", "gpu"]  # the exposition and the version, each once
-    assert [path for path, _ in engine.asked] == ["/metrics"]  # the version was not asked for at another address
+    assert names.asked == ["gpu", "gpu", "gpu"]  # the exposition and two pages of facts, each once
+    assert [path for path, _ in engine.asked] == ["/metrics"]  # no fact was asked for at another address
 
 
 def test_addresses_that_are_refused_are_passed_over_for_one_that_is_not(engine: Engine) -> None:

@@ -14,7 +14,7 @@ from exporters.exposition import Labels, Reader
 from exporters.inference.mapping import Mapper
 from tests.helpers.vllm_versions import ABSENT, OLDER, two_ranks
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
+CAPTURES = Path(__file__).parents[2] / "data" / "captures" / "vllm"
 MODEL = (("engine", "vllm"), ("model", "tiny-llama"))
 
 Canonical = dict[tuple[str, Labels], float]
@@ -64,11 +64,8 @@ def test_an_older_version_gives_what_0_32_gives_less_what_it_lacks(mapper: Mappe
 
 
 @pytest.mark.parametrize("path", sorted(CAPTURES.glob("*.prom")), ids=lambda path: path.stem)
-def test_every_capture_is_recognised_and_gives_every_family_that_the_catalogue_promises(
-    mapper: Mapper, path: Path
-) -> None:
+def test_every_capture_gives_every_family_that_the_catalogue_promises(mapper: Mapper, path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert mapper.detects(text)
     catalogue = mapper.catalogue
     promised = {*catalogue.families, *catalogue.numbers, *catalogue.texts}
     speculation = {"llm_spec_draft_tokens_total", "llm_spec_accepted_tokens_total"}  # off in the captures
@@ -141,8 +138,3 @@ def test_not_a_number_is_handed_on_and_max_passes_it_over(mapper: Mapper) -> Non
     model = (("engine", "vllm"), ("model", "m"))
     assert math.isnan(found["llm_requests_running", model])
     assert found["llm_kv_cache_usage_ratio", model] == 0.5
-
-
-@pytest.mark.parametrize("text", ["", "up 1\n", "# HELP vllm:num_requests_running x\n", "sglang:num_running_reqs 1\n"])
-def test_another_exposition_is_not_taken_for_vllm(mapper: Mapper, text: str) -> None:
-    assert not mapper.detects(text)

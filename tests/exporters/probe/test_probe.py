@@ -4,117 +4,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exporters.catalog import INFERENCE_FAMILIES, SCRAPE_FAMILIES, ProbeFailure
-from exporters.inference import AllowList, Prober, ProbeResult
-from exporters.inference.facts import NO_VERSION_SECONDS, VERSION_SECONDS
-
-CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
-SATURATED = (CAPTURES / "saturated.prom").read_bytes()
-TEXT = "text/plain; version=0.0.4; charset=utf-8"
-
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
-class FakeEngine:
-    """A real HTTP server whose pages a test sets; an unknown path is 404."""
-
-    def __init__(self) -> None:
-        self.pages: dict[str, Answer] = {}
-        self.asked: list[str] = []
-        self.accepted: list[str | None] = []
-        engine = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                engine.asked.append(self.path)
-                engine.accepted.append(self.headers["Accept"])
-                answer = engine.pages.get(self.path)
-                if answer is None:
-                    self.send_error(404)
-                else:
-                    answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.netloc = f"127.0.0.1:{self.server.server_address[1]}"
-
-
-def page(body: bytes, content_type: str | None = TEXT, status: int = 200, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(status)
-        if content_type:
-            handler.send_header("Content-Type", content_type)
-        for name, value in ({"Content_Length": str(len(body))} | headers).items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
-
-
-class Clock:
-    """Real time plus what a test adds."""
-
-    def __init__(self) -> None:
-        self.ahead = 0.0
-
-    def __call__(self) -> float:
-        return time.monotonic() + self.ahead
-
-
-@pytest.fixture
-def engine() -> Iterator[FakeEngine]:
-    fake = FakeEngine()
-    fake.pages["/metrics"] = page(SATURATED)
-    fake.pages["/version"] = page(b'{"version":"0.32.0"}', "application/json")
-    thread = threading.Thread(target=fake.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield fake
-    fake.server.shutdown()
-    fake.server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def prober(clock: Clock) -> Prober:
-    return Prober(AllowList.parse(["127.0.0.0/8"]), clock=clock)
-
-
-def samples(result: ProbeResult) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    assert result.status == 200
-    assert result.content_type == TEXT
-    return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(result.body.decode())
-        for sample in family.samples
-    }
-
-
-def failure(result: ProbeResult) -> str:
-    """The reason of a failed probe, which says nothing but that."""
-    found = samples(result)
-    (up,) = [value for (name, _), value in found.items() if name == "llm_up"]
-    assert up == 0
-    assert {name for name, _ in found} == {"llm_up", "llm_scrape_duration_seconds", "llm_scrape_failure_info"}
-    (reason,) = [dict(labels)["reason"] for name, labels in found if name == "llm_scrape_failure_info"]
-    return reason
-
+from exporters.inference import AllowList, Prober
+from tests.helpers.fake_engine import CAPTURES, SATURATED, Answer, FakeEngine, failure, page, samples
 
 # -- a probe that goes well
 
@@ -160,7 +59,7 @@ def test_an_engine_behind_a_path_is_read_there(prober: Prober, engine: FakeEngin
     engine.pages["/chat/metrics"] = page(SATURATED)
     engine.pages["/chat/version"] = page(b'{"version":"0.9.2"}', "application/json")
     assert b'version="0.9.2"' in prober.probe(f"http://{engine.netloc}/chat/metrics").body
-    assert engine.asked == ["/chat/metrics", "/chat/version"]
+    assert engine.asked == ["/chat/metrics", "/chat/version", "/chat/v1/models"]
 
 
 def test_plain_text_is_asked_for(prober: Prober, engine: FakeEngine) -> None:
@@ -181,12 +80,6 @@ def test_label_values_are_escaped(prober: Prober, engine: FakeEngine) -> None:
     assert found["llm_requests_running", (("engine", "vllm"), ("model", 'a\\b"c\nd} 1'))] == 3
 
 
-def test_an_engine_that_says_nothing_of_itself_is_up_when_it_was_named(prober: Prober, engine: FakeEngine) -> None:
-    engine.pages["/metrics"] = page(b"")
-    assert samples(prober.probe(engine.netloc, "vllm"))["llm_up", (("engine", "vllm"),)] == 1
-    assert failure(prober.probe(engine.netloc, "auto")) == ProbeFailure.UNKNOWN_ENGINE
-
-
 def test_probes_at_once_do_not_mix(prober: Prober, engine: FakeEngine) -> None:
     states = [path.stem for path in sorted(CAPTURES.glob("*.prom"))]
     for state in states:
@@ -199,50 +92,6 @@ def test_probes_at_once_do_not_mix(prober: Prober, engine: FakeEngine) -> None:
             found = samples(result)
             del found["llm_scrape_duration_seconds", ()]
             assert found.items() <= alone[state].items()
-
-
-# -- the version
-
-
-def test_the_version_is_asked_for_once_in_a_while(prober: Prober, engine: FakeEngine, clock: Clock) -> None:
-    for _ in range(3):
-        assert b'version="0.32.0"' in prober.probe(engine.netloc).body
-    assert engine.asked.count("/version") == 1
-    clock.ahead += VERSION_SECONDS + 1
-    prober.probe(engine.netloc)
-    assert engine.asked.count("/version") == 2
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        page(b"", status=404),
-        page(b"not json", "application/json"),
-        page(b'{"version": 3}', "application/json"),
-        page(b'{"version": "a\\nb"}', "application/json"),
-        page(b'["0.1"]', "application/json"),
-        page(b'{"version": "' + b"9" * 100 + b'"}', "application/json"),
-    ],
-)
-def test_a_version_that_is_not_told_is_empty_and_asked_for_again_later(
-    prober: Prober, engine: FakeEngine, clock: Clock, answer: Answer
-) -> None:
-    engine.pages["/version"] = answer
-    assert b'version=""' in prober.probe(engine.netloc).body
-    prober.probe(engine.netloc)
-    assert engine.asked.count("/version") == 1
-    clock.ahead += NO_VERSION_SECONDS + 1
-    engine.pages["/version"] = page(b'{"version":"1"}')
-    assert b'version="1"' in prober.probe(engine.netloc).body
-
-
-def test_after_a_failure_the_version_is_asked_for_again(prober: Prober, engine: FakeEngine) -> None:
-    prober.probe(engine.netloc)
-    engine.pages["/metrics"] = page(b"", status=503)
-    prober.probe(engine.netloc)
-    engine.pages["/metrics"] = page(SATURATED)
-    engine.pages["/version"] = page(b'{"version":"0.33.0"}')
-    assert b'version="0.33.0"' in prober.probe(engine.netloc).body
 
 
 # -- a probe that fails
