@@ -2,15 +2,14 @@
 
 import gzip
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain
 from typing import Protocol
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder, gzip_accepted
 from structlog.typing import FilteringBoundLogger
 
@@ -18,6 +17,7 @@ from exporters import __version__
 from exporters.catalog import Collector, Engine
 from exporters.guard import Guard
 from exporters.landing import POLICY, landing_page
+from exporters.page import PageWriter
 
 _TEXT = "text/plain; charset=utf-8"
 # Pages are scraped over loopback or a rack's network: a little compression costs little time.
@@ -106,6 +106,7 @@ class ExporterApp:
         """
         self._guard = guard
         self._about = about
+        self._pages = PageWriter()
         self._prober = prober
         self._log = log
         self._readers = threading.BoundedSemaphore(max_requests) if max_requests else None
@@ -161,8 +162,10 @@ class ExporterApp:
 
     def _read(self, only: frozenset[Collector] | None, accept: str) -> Response:
         encode, content_type = choose_encoder(accept)
-        page = _Page(self._guard.collect(only), self._about.collect())
-        return Response(HTTPStatus.OK, encode(page), content_type)
+        openmetrics = content_type.startswith("application/openmetrics-text")
+        node = self._pages.write(self._guard.read(only), openmetrics=openmetrics)
+        # The encoder comes last: it ends the page as its format wants.
+        return Response(HTTPStatus.OK, node + encode(self._about), content_type)
 
     def _chosen(self, query: Mapping[str, Sequence[str]]) -> frozenset[Collector] | None:
         """Collectors that a scrape wants, None being all."""
@@ -208,16 +211,6 @@ class ExporterApp:
 
 class _BadRequest(ValueError):
     """What a request asks for contradicts itself or is not there."""
-
-
-class _Page:
-    """Several groups of families as the one collector that an encoder takes."""
-
-    def __init__(self, *groups: Iterable[Metric]) -> None:
-        self._groups = groups
-
-    def collect(self) -> Iterator[Metric]:
-        return chain.from_iterable(self._groups)
 
 
 def _text(status: HTTPStatus, text: str) -> Response:

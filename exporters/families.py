@@ -1,7 +1,7 @@
 """Catalogued families filled with samples, ready for `prometheus_client` to expose."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import Metric
 
@@ -47,9 +47,15 @@ class FamilySet:
         """Add the one sample of an info family: always 1, the facts are its labels."""
         self.add(name, 1, *labels)
 
+    def families(self) -> Iterator[tuple[Family, Mapping[tuple[str, ...], float]]]:
+        """Families that have samples, in the catalogue's order; samples by label values."""
+        for name, family in self._catalog.items():
+            if name in self._samples:
+                yield family, self._samples[name]
+
     def metrics(self) -> list[Metric]:
-        """Families that have samples."""
-        return [_metric(family, self._samples[name]) for name, family in self._catalog.items() if name in self._samples]
+        """Families that have samples, as `prometheus_client` has them."""
+        return [_metric(family, samples) for family, samples in self.families()]
 
 
 def _metric(family: Family, samples: Mapping[tuple[str, ...], float]) -> Metric:

@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from exporters.catalog import PRODUCT_FAMILIES, Collector
 from exporters.errors import NoData
 from exporters.families import FamilySet
+from exporters.partial import PartialRead
 
 Read: TypeAlias = Callable[[], FamilySet]
 """One collector: a fresh, complete reading. Raises `NoData` where there is nothing to read."""
@@ -51,21 +52,28 @@ class Guard:
         return tuple(self._collectors)
 
     def collect(self, only: AbstractSet[Collector] | None = None) -> Iterator[Metric]:
+        """Give what `read` gives as `prometheus_client` has it."""
+        for families in self.read(only):
+            yield from families.metrics()
+
+    def read(self, only: AbstractSet[Collector] | None = None) -> Iterator[FamilySet]:
         """Run the collectors (those in `only`, if given) and yield their families, then the families about them.
 
-        A collector that raises gives no family at all: its buffer is dropped, not sent half full.
+        A collector that raises gives no family at all: its buffer is dropped, not sent half full. `PartialRead` is
+        the exception: it carries what is known all the same.
         """
         about = FamilySet(PRODUCT_FAMILIES)
         for name, read in self._collectors.items():
             if only is not None and name not in only:
                 continue
             started = self._timer()
-            metrics, state = _run(read)
+            families, state = _run(read)
             about.add("optiinfra_scrape_collector_duration_seconds", self._timer() - started, name)
             about.add("optiinfra_scrape_collector_success", state.outcome is not _Outcome.FAILED, name)
             self._note(name, state)
-            yield from metrics
-        yield from about.metrics()
+            if families is not None:
+                yield families
+        yield about
 
     def _note(self, name: Collector, state: _State) -> None:
         with self._lock:
@@ -82,10 +90,12 @@ class Guard:
                 self._log.info("collector_recovered", collector=name.value)
 
 
-def _run(read: Read) -> tuple[list[Metric], _State]:
+def _run(read: Read) -> tuple[FamilySet | None, _State]:
     try:
-        return read().metrics(), _State(_Outcome.DATA)
+        return read(), _State(_Outcome.DATA)
     except NoData as reason:
-        return [], _State(_Outcome.NO_DATA, str(reason))
+        return None, _State(_Outcome.NO_DATA, str(reason))
+    except PartialRead as error:
+        return error.families, _State(_Outcome.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - the edge: whatever a collector raises, the other families are served
-        return [], _State(_Outcome.FAILED, f"{type(error).__name__}: {error}")
+        return None, _State(_Outcome.FAILED, f"{type(error).__name__}: {error}")

@@ -20,10 +20,10 @@ def paging(tree: HostTree) -> FamilySet:
     if text is None:
         raise NoData("the kernel keeps no page counters (CONFIG_VM_EVENT_COUNTERS)")
     with tree.parsing("vmstat"):
-        for line in text.splitlines():
-            key, _, value = line.partition(" ")
-            if key in _EVENTS:
-                out.add(_EVENTS[key], int(value))
-            elif key in _PAGES:
-                out.add(_PAGES[key], int(value) * tree.page_size)
+        words = text.split()  # a name and a value a line
+        counters = dict(zip(words[::2], words[1::2], strict=True))
+        for key, name in _EVENTS.items():
+            out.add(name, int(counters[key]) if key in counters else None)
+        for key, name in _PAGES.items():
+            out.add(name, int(counters[key]) * tree.page_size if key in counters else None)
     return out
