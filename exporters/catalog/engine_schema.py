@@ -147,8 +147,8 @@ ShortPointer = Annotated[TextPointer, BeforeValidator(_short_pointer)]
 class FactPage:
     """A JSON page of the engine's server that tells what `/metrics` does not; asked for once in a while.
 
-    `older`: paths that earlier releases have instead. `model`, `version`: the first pointer that finds a text; there may
-    be several models.
+    `older`: paths that earlier releases have instead. `model`, `version`: the first pointer that finds a text, or
+    several models.
     `numbers`: family -> products, the first of which every factor is a number, a factor being a pointer or a number
     that stands for itself. `texts`: family -> its labels. A family that the exposition gives too is taken from there.
     """

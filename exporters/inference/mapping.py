@@ -246,7 +246,7 @@ def _combine(reduce: Reduce, left: float, right: float) -> float:
 
 
 def _scaled_bound(bound: str, scale: float) -> str:
-    """A bucket's bound in the canonical unit, written as Prometheus 3 does: `500` ms is `0.5` s, `2000` ms are `2.0` s."""
+    """A bucket's bound in the canonical unit, as Prometheus 3 writes it: `500` ms is `0.5` s, `2000` ms are `2.0` s."""
     try:
         return bound if scale == 1.0 or math.isinf(float(bound)) else str(float(f"{float(bound) * scale:.12g}"))
     except ValueError:

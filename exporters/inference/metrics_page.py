@@ -32,7 +32,7 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class MetricsPage:
-    """What a metrics page gave: whose it is, where it was, canonical families, the models it names."""
+    """What a metrics page gave: whose it is, where it was, canonical families, the models that these name."""
 
     engine: Engine
     path: str
@@ -95,7 +95,8 @@ class MetricsPages:
                 size = len(text.encode())
         except TooManySeriesError as error:
             raise FetchError(ProbeFailure.TOO_MANY_SERIES, str(error)) from None
-        return MetricsPage(engine, path, tuple(families), mapper.models(reading), reading.skipped + implausible, size)
+        named = {sample.labels[1][1] for _, samples in families for sample in samples} - {""}
+        return MetricsPage(engine, path, tuple(families), tuple(sorted(named)), reading.skipped + implausible, size)
 
     def _list(
         self, endpoint: Endpoint, path: str, catalogue: EngineCatalogue, listing: ModelList, remaining: Remaining

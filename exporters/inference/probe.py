@@ -129,7 +129,7 @@ class Prober:
 
 def _families(page: MetricsPage, facts: Facts) -> Iterator[tuple[Family, Samples]]:
     """What the engine's pages give together; what the metrics page gives comes from there."""
-    models = page.models if any(page.models) else facts.models or ("",)
+    models = page.models or facts.models or ("",)
     only = models[0] if len(models) == 1 else ""
     yield from named(page.families, only) if only else page.families
     given = {family.name for family, _ in page.families}
