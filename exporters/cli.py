@@ -5,16 +5,21 @@ from types import FrameType
 from typing import Any
 
 import click
+from prometheus_client import CollectorRegistry
 
+from exporters.agent.build import Exporter, registration
+from exporters.agent.figures import ScrapeCounter
 from exporters.app import ExporterApp
+from exporters.blackbox.config import load_config
+from exporters.blackbox.probe import BlackboxProber
 from exporters.errors import SettingsError
 from exporters.inference.probe import Prober
 from exporters.inference.targets import AllowList, TargetError
 from exporters.logs import LEVELS, forward, logger
 from exporters.node import about_exporter, node_guard
-from exporters.options import host, node, probe, web
+from exporters.options import agent, blackbox, gpu, host, node, probe, web
 from exporters.options.group import option
-from exporters.settings import ExporterSettings, ProbeSettings
+from exporters.settings import BlackboxSettings, ExporterSettings, ProbeSettings
 from exporters.web.serve import http_server
 
 
@@ -22,7 +27,10 @@ from exporters.web.serve import http_server
 @web.GROUP
 @node.GROUP
 @host.GROUP
+@gpu.GROUP
 @probe.GROUP
+@blackbox.GROUP
+@agent.GROUP
 @option(
     "--log-level",
     type=click.Choice(LEVELS, case_sensitive=False),
@@ -33,14 +41,17 @@ from exporters.web.serve import http_server
 def exporter(*, log_level: str, **flags: Any) -> None:  # noqa: ANN401 - click's values; each group types its own
     """Serve this node's GPU and host metrics, and probe inference engines.
 
-    Pages: /metrics, /probe?target=URL&engine=auto, /healthz.
+    Pages: /metrics, /probe?target=URL&engine=auto, /probe?module=NAME&target=URL, /healthz.
     """
     try:
         settings = ExporterSettings(
             web=web.GROUP.settings(flags),
             node=node.GROUP.settings(flags),
             host=host.GROUP.settings(flags),
+            gpu=gpu.GROUP.settings(flags),
             probe=probe.GROUP.settings(flags),
+            blackbox=blackbox.GROUP.settings(flags),
+            agent=agent.GROUP.settings(flags),
         )
         run(settings, log_level)
     except SettingsError as error:
@@ -51,24 +62,39 @@ def run(settings: ExporterSettings, log_level: str) -> None:
     """Serve until SIGTERM or SIGINT."""
     log = logger(log_level)
     forward("waitress", log)
-    guard = node_guard(settings.node, settings.host, log)
-    prober, limit = _prober(settings.probe), settings.web.max_requests
-    app = ExporterApp(guard, about_exporter(), prober=prober, log=log, max_requests=limit)
-    server = http_server(app, settings.web, log)
+    with node_guard(settings.node, settings.host, settings.gpu, log) as guard:
+        about, allowed = about_exporter(), _allowed(settings.probe)
+        prober, limit = Prober(allowed, max_body_bytes=settings.probe.max_bytes), settings.web.max_requests
+        completions = _completions(settings.blackbox, allowed, about)
+        app = ExporterApp(guard, about, prober=prober, blackbox=completions, log=log, max_requests=limit)
+        scrapes = ScrapeCounter(app)
+        server = http_server(scrapes, settings.web, log)
+        exporter = Exporter(
+            guard, scrapes, server.url, probe=bool(settings.probe.allow), blackbox=completions is not None
+        )
+        registered = registration(settings.agent, exporter, about, log)
 
-    def stop(_: int, __: FrameType | None) -> None:
-        server.stop()  # no logging here: the signal may have interrupted a log call that holds the stream's lock
+        def stop(_: int, __: FrameType | None) -> None:
+            server.stop()  # no logging here: the signal may have interrupted a log call that holds the stream's lock
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, stop)
-    log.info("exporter_listening", url=server.url, collectors=sorted(settings.node.collectors))
-    server.run()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, stop)
+        log.info("exporter_listening", url=server.url, collectors=sorted(settings.node.collectors))
+        with registered:
+            server.run()
     log.info("exporter_stopped")
 
 
-def _prober(settings: ProbeSettings) -> Prober:
+def _allowed(settings: ProbeSettings) -> AllowList:
     try:
-        allowed = AllowList.parse(settings.allow)
+        return AllowList.parse(settings.allow)
     except TargetError as error:
         raise SettingsError(f"--probe-allow: {error}") from error
-    return Prober(allowed, max_body_bytes=settings.max_bytes)
+
+
+def _completions(settings: BlackboxSettings, allowed: AllowList, about: CollectorRegistry) -> BlackboxProber | None:
+    if settings.config_file is None:
+        return None
+    prober = BlackboxProber(load_config(settings.config_file), allowed)
+    about.register(prober.tally)
+    return prober

@@ -1,5 +1,6 @@
 """Puts the node exporter together from its settings and sources."""
 
+import contextlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,22 +13,25 @@ from exporters.catalog import PRODUCT_FAMILIES, Collector
 from exporters.deadline import TimeLimited
 from exporters.families import FamilySet
 from exporters.gpu.collector import GpuCollector
-from exporters.gpu.nvml import NvmlReader
+from exporters.gpu.sampler import GpuSampler
 from exporters.guard import Guard, Read
 from exporters.host import host_collectors
 from exporters.host.periodic import Periodic
 from exporters.host.process import EngineProcesses
 from exporters.host.tree import HostTree
-from exporters.settings import HostSettings, NodeSettings
+from exporters.settings import GpuSettings, HostSettings, NodeSettings
 
-# Readings that wait for hardware: a driver or a disk that hangs must not hang the page.
-_CAN_HANG = frozenset({Collector.GPU, Collector.FILESYSTEM})
+# Readings that wait for hardware: a disk that hangs must not hang the page.
+_CAN_HANG = frozenset({Collector.FILESYSTEM})
 # A third of the usual scrape interval: fine enough for a busiest thread that changes, and little work.
 _PROCESS_SAMPLE_SECONDS = 5.0
 
 
-def node_guard(settings: NodeSettings, host: HostSettings, log: FilteringBoundLogger) -> Guard:
-    """Guard the chosen collectors of this machine."""
+@contextlib.contextmanager
+def node_guard(
+    settings: NodeSettings, host: HostSettings, gpu: GpuSettings, log: FilteringBoundLogger
+) -> Iterator[Guard]:
+    """Guard the chosen collectors of this machine, and sample in the background while the context lasts."""
     timer = time.perf_counter
     tree = HostTree.of_this_machine(host.procfs, host.sysfs, host.rootfs)
     processes = Periodic(
@@ -36,19 +40,31 @@ def node_guard(settings: NodeSettings, host: HostSettings, log: FilteringBoundLo
         first_seconds=settings.collector_timeout_seconds,
         timer=timer,
     )
-    if Collector.PROCESS in settings.collectors:
-        processes.start()
+    gpus = GpuSampler(gpu, timer=time.monotonic, log=log)
     sources: Mapping[Collector, Read] = {
         **host_collectors(tree),
         Collector.PROCESS: processes,
-        Collector.GPU: GpuCollector(NvmlReader(), log=log),
+        Collector.GPU: GpuCollector(
+            gpus,
+            stale_seconds=gpu.stale_seconds,
+            first_seconds=settings.collector_timeout_seconds,
+            timer=time.monotonic,
+        ),
     }
     collectors = {
         name: _limited(read, settings.collector_timeout_seconds, timer) if name in _CAN_HANG else read
         for name, read in sources.items()
         if name in settings.collectors
     }
-    return Guard(collectors, timer=timer, log=log)
+    if Collector.PROCESS in settings.collectors:
+        processes.start()
+    if Collector.GPU in settings.collectors:
+        gpus.start()
+    try:
+        yield Guard(collectors, timer=timer, log=log)
+    finally:
+        if Collector.GPU in settings.collectors:
+            gpus.stop()
 
 
 def _limited(read: Read, seconds: float, timer: Callable[[], float]) -> Read:

@@ -41,11 +41,49 @@ class HostSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuSettings:
+    """How often GPUs are read, off the scrape path, and whether each of their processes gets a series."""
+
+    interval_seconds: float
+    slow_interval_seconds: float
+    processes: bool
+
+    @property
+    def slow_every(self) -> int:
+        """Slow readings are taken with every so many fast ones."""
+        return max(round(self.slow_interval_seconds / self.interval_seconds), 1)
+
+    @property
+    def stale_seconds(self) -> float:
+        """Values that are older are withheld: three intervals, and at least 10 s, for drivers under load are slow."""
+        return max(3 * self.interval_seconds, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSettings:
     """How engines may be probed. An empty `allow` refuses every target."""
 
     allow: tuple[str, ...]
     max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BlackboxSettings:
+    """The file that says how endpoints are asked for completions; None asks none."""
+
+    config_file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Which orchestrator the exporter registers with, and as whom. `exporter_url` None: where it listens."""
+
+    orchestrator_url: str
+    path_prefix: str
+    heartbeat_seconds: float
+    agent_id: str
+    token_file: Path | None
+    exporter_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +93,10 @@ class ExporterSettings:
     web: WebSettings
     node: NodeSettings
     host: HostSettings
+    gpu: GpuSettings
     probe: ProbeSettings
+    blackbox: BlackboxSettings
+    agent: AgentSettings | None
 
 
 def chosen_collectors(only: Iterable[str], without: Iterable[str]) -> frozenset[Collector]:

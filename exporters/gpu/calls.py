@@ -1,19 +1,13 @@
-"""NVML calls, and the figures that each gives.
-
-Units follow nvml.h: milliwatts, millijoules, MHz, percent. Where a driver lacks a call, the one that it had before is
-used.
-"""
+"""NVML calls as figures. Where a driver lacks a call, the one that it had before is used."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import pynvml as nvml
 
-from exporters.catalog import ClockEventReason
+from exporters.catalog.gpu import ClockEventReason
+from exporters.gpu.units import BYTES, STATE, Call, Figure, Given, Handle, Raw, Unit
 
-Handle: TypeAlias = Any  # pynvml has no types
-Raw: TypeAlias = Sequence[int]
 _T = TypeVar("_T")
 
 REASON_BITS = {
@@ -27,15 +21,18 @@ REASON_BITS = {
     ClockEventReason.HW_POWER_BRAKE_SLOWDOWN: nvml.nvmlClocksEventReasonHwPowerBrakeSlowdown,
     ClockEventReason.DISPLAY_CLOCK_SETTING: nvml.nvmlClocksEventReasonDisplayClockSetting,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One NVML call and the figures that it gives."""
-
-    figures: tuple[str, ...]
-    call: Callable[[Handle], Raw]
-    to_base_unit: Callable[[int], float] = float
+_ALL_LINKS = 0xFFFF_FFFF  # scope of a field that is summed over the device's NVLinks
+# Members of nvmlValue_t by nvmlValueType_t.
+_VALUE_MEMBERS = {
+    nvml.NVML_VALUE_TYPE_DOUBLE: "dVal",
+    nvml.NVML_VALUE_TYPE_UNSIGNED_INT: "uiVal",
+    nvml.NVML_VALUE_TYPE_UNSIGNED_LONG: "ulVal",
+    nvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG: "ullVal",
+    nvml.NVML_VALUE_TYPE_SIGNED_LONG_LONG: "sllVal",
+    nvml.NVML_VALUE_TYPE_SIGNED_INT: "siVal",
+    nvml.NVML_VALUE_TYPE_UNSIGNED_SHORT: "usVal",
+}
+_MEMORY = tuple(Figure(f"gpu_memory_{part}_bytes", BYTES) for part in ("total", "used", "free", "reserved"))
 
 
 def newest(handle: Handle, call: Callable[[Handle], _T], older: Callable[[Handle], _T]) -> _T:
@@ -46,67 +43,104 @@ def newest(handle: Handle, call: Callable[[Handle], _T], older: Callable[[Handle
         return older(handle)
 
 
-def _one(call: Callable[..., int], *arguments: int) -> Callable[[Handle], Raw]:
-    return lambda handle: (call(handle, *arguments),)
+def one(family: str, unit: Unit, call: Callable[..., Raw], *arguments: int, labels: tuple[str, ...] = ()) -> Call:
+    """Make a figure of a call that gives one number."""
+    figure = Figure(family, unit, labels)
+    return lambda handle: [(figure, call(handle, *arguments))]
 
 
-def _utilization(handle: Handle) -> Raw:
+def several(call: Callable[[Handle], Sequence[Raw]], *figures: Figure) -> Call:
+    """Make figures of a call that gives several numbers in their order; numbers without a figure are left out."""
+    return lambda handle: list(zip(figures, call(handle), strict=False))
+
+
+def field(field_id: int, *, scope: int = 0) -> Callable[[Handle], Raw]:
+    """Make a call of one field of `nvmlDeviceGetFieldValues`."""
+
+    def read(handle: Handle) -> Raw:
+        (found,) = nvml.nvmlDeviceGetFieldValues(handle, [(field_id, scope)])
+        if found.nvmlReturn != nvml.NVML_SUCCESS:
+            raise nvml.NVMLError(found.nvmlReturn)
+        number: Raw = getattr(found.value, _VALUE_MEMBERS[found.valueType])
+        return number
+
+    return read
+
+
+def links_field(field_id: int) -> Callable[[Handle], Raw]:
+    """Make a call of one field that is summed over all NVLinks."""
+    return field(field_id, scope=_ALL_LINKS)
+
+
+def utilization(handle: Handle) -> tuple[int, int]:
+    """Percent of time with a kernel, and with memory traffic."""
     rates = nvml.nvmlDeviceGetUtilizationRates(handle)
     return rates.gpu, rates.memory
 
 
-def _memory(handle: Handle) -> Raw:
+def memory(handle: Handle) -> Given:
     """Total, used, free, reserved; without reserved, which is then part of used, on drivers before 510."""
     now = newest(
         handle,
         lambda device: nvml.nvmlDeviceGetMemoryInfo(device, version=nvml.nvmlMemory_v2),
         nvml.nvmlDeviceGetMemoryInfo,
     )
-    figures = (now.total, now.used, now.free)
-    return (*figures, now.reserved) if hasattr(now, "reserved") else figures
+    found = (now.total, now.used, now.free)
+    return list(zip(_MEMORY, (*found, now.reserved) if hasattr(now, "reserved") else found, strict=False))
 
 
-def _temperature(handle: Handle) -> Raw:
+def temperature(handle: Handle) -> int:
+    """Celsius of the die."""
     sensor = nvml.NVML_TEMPERATURE_GPU
-    return (
-        newest(
-            handle,
-            lambda device: nvml.nvmlDeviceGetTemperatureV(device, sensor),
-            lambda device: nvml.nvmlDeviceGetTemperature(device, sensor),
-        ),
+    found: int = newest(
+        handle,
+        lambda device: nvml.nvmlDeviceGetTemperatureV(device, sensor),
+        lambda device: nvml.nvmlDeviceGetTemperature(device, sensor),
     )
+    return found
 
 
-def _processes(handle: Handle) -> Raw:
-    return (len(nvml.nvmlDeviceGetComputeRunningProcesses(handle)),)
+def clock_events(supported: int) -> Call:
+    """One figure for each reason that a device supports."""
+    figures = [
+        (Figure("gpu_clock_event_active", STATE, (reason.value,)), bit)
+        for reason, bit in REASON_BITS.items()
+        if supported & bit
+    ]
+
+    def read(handle: Handle) -> Given:
+        active = newest(
+            handle, nvml.nvmlDeviceGetCurrentClocksEventReasons, nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+        )
+        return [(figure, int(bool(active & bit))) for figure, bit in figures]
+
+    return read
 
 
-def _from_milli(raw: int) -> float:
-    return raw / 1000
+def violation_time(handle: Handle, policy: int) -> int:
+    """Nanoseconds for which a policy held the clocks down."""
+    found: int = nvml.nvmlDeviceGetViolationStatus(handle, policy).violationTime
+    return found
 
 
-def _from_mega(raw: int) -> float:
-    return raw * 1_000_000
+def retired_pages(handle: Handle, cause: int) -> int:
+    """How many pages were retired."""
+    return len(nvml.nvmlDeviceGetRetiredPages(handle, cause))
 
 
-def _from_percent(raw: int) -> float:
-    return raw / 100
+def ecc_mode(handle: Handle) -> int:
+    """1 when ECC is on now; what it will be after a reset is left out."""
+    now, _ = nvml.nvmlDeviceGetEccMode(handle)
+    return int(now)
 
 
-_ECC = nvml.nvmlDeviceGetTotalEccErrors
-READINGS = (
-    Reading(("utilization_ratio", "memory_busy_ratio"), _utilization, _from_percent),
-    Reading(("memory_total_bytes", "memory_used_bytes", "memory_free_bytes", "memory_reserved_bytes"), _memory),
-    Reading(("power_watts",), _one(nvml.nvmlDeviceGetPowerUsage), _from_milli),
-    Reading(("power_limit_watts",), _one(nvml.nvmlDeviceGetEnforcedPowerLimit), _from_milli),
-    Reading(("energy_joules",), _one(nvml.nvmlDeviceGetTotalEnergyConsumption), _from_milli),
-    Reading(("temperature_celsius",), _temperature),
-    Reading(("sm_clock_hertz",), _one(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_SM), _from_mega),
-    Reading(("sm_clock_max_hertz",), _one(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_SM), _from_mega),
-    Reading(("memory_clock_hertz",), _one(nvml.nvmlDeviceGetClockInfo, nvml.NVML_CLOCK_MEM), _from_mega),
-    Reading(("memory_clock_max_hertz",), _one(nvml.nvmlDeviceGetMaxClockInfo, nvml.NVML_CLOCK_MEM), _from_mega),
-    Reading(("ecc_corrected_errors",), _one(_ECC, nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED, nvml.NVML_VOLATILE_ECC)),
-    Reading(("ecc_uncorrected_errors",), _one(_ECC, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)),
-    Reading(("pcie_replays",), _one(nvml.nvmlDeviceGetPcieReplayCounter)),
-    Reading(("processes",), _processes),
-)
+def encoder(handle: Handle) -> int:
+    """Percent."""
+    percent, _ = nvml.nvmlDeviceGetEncoderUtilization(handle)
+    return int(percent)
+
+
+def decoder(handle: Handle) -> int:
+    """Percent."""
+    percent, _ = nvml.nvmlDeviceGetDecoderUtilization(handle)
+    return int(percent)

@@ -1,70 +1,109 @@
 """GPU snapshot to families."""
 
-from dataclasses import fields
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
-from structlog.typing import FilteringBoundLogger
-
-from exporters.catalog import GPU_FAMILIES, Kind
+from exporters.catalog import GPU_FAMILIES
+from exporters.errors import ReadError
 from exporters.families import FamilySet
-from exporters.gpu.reader import Device, Figures, GpuReader, GpuSnapshot, LostDevice
+from exporters.gpu.snapshot import DeviceState, GpuSnapshot, MigSlice, Sample, Versions
+from exporters.partial import PartialRead
 
-# Field of `Figures` -> family.
-FIGURES = {
-    figure.name: name
-    for figure in fields(Figures)
-    for name in (f"gpu_{figure.name}", f"gpu_{figure.name}_total")
-    if name in GPU_FAMILIES and (GPU_FAMILIES[name].kind is Kind.COUNTER) == name.endswith("_total")
-}
+_OF_SLICES = frozenset(name for name, family in GPU_FAMILIES.items() if "mig" in family.labels)
+
+
+class GpuSource(Protocol):
+    """Where snapshots come from."""
+
+    def wait_for_first(self, timeout_seconds: float) -> bool:
+        """Wait until there is a first snapshot."""
+
+    def snapshot(self) -> GpuSnapshot:
+        """Give what is known now."""
 
 
 class GpuCollector:
-    """Renders what a reader gives, and logs once what a device does not support or that it is lost."""
+    """Renders the last snapshot: a scrape asks the driver nothing."""
 
-    def __init__(self, reader: GpuReader, *, log: FilteringBoundLogger) -> None:
-        self._reader = reader
-        self._log = log
-        self._noted: dict[int, object] = {}
+    def __init__(
+        self, source: GpuSource, *, stale_seconds: float, first_seconds: float, timer: Callable[[], float]
+    ) -> None:
+        """Values that are older than `stale_seconds` are withheld.
+
+        Scrapes wait for the first snapshot until `first_seconds` from now; `timer` gives monotonic seconds.
+        """
+        self._source = source
+        self._stale_seconds = stale_seconds
+        self._first_until = timer() + first_seconds
+        self._timer = timer
 
     def __call__(self) -> FamilySet:
-        """Read and render. Raises what the reader raises."""
-        snapshot = self._reader.read()
-        for device in snapshot.devices:
-            self._note(device)
-        for lost in snapshot.lost:
-            self._note(lost)
-        return render(snapshot)
-
-    def _note(self, device: Device | LostDevice) -> None:
-        state = device.reason if isinstance(device, LostDevice) else dict(device.unread)
-        if self._noted.get(device.index) == state:
-            return
-        self._noted[device.index] = state
-        if isinstance(device, LostDevice):
-            self._log.warning("gpu_lost", gpu=device.index, uuid=device.uuid, error=device.reason)
-        else:
-            self._log.info("gpu_found", gpu=device.index, uuid=device.uuid, without=dict(device.unread))
+        """Render. Raises `NoData` without a GPU, `PartialRead` when the driver failed, `ReadError` when it hangs."""
+        self._source.wait_for_first(max(self._first_until - self._timer(), 0.0))
+        snapshot = self._source.snapshot()
+        if not snapshot.devices:
+            raise snapshot.error or ReadError("the driver has not told the devices yet: a call to it hangs")
+        families = render(snapshot, self._stale_seconds)
+        if snapshot.error is not None:
+            raise PartialRead(str(snapshot.error), families)
+        return families
 
 
-def render(snapshot: GpuSnapshot) -> FamilySet:
-    """Turn a snapshot into samples; what is unknown gets none."""
+def render(snapshot: GpuSnapshot, stale_seconds: float) -> FamilySet:
+    """Turn a snapshot into samples; what is unknown or too old gets none."""
     out = FamilySet(GPU_FAMILIES)
     for device in snapshot.devices:
-        labels = (str(device.index), device.uuid)
-        facts = device.identity
+        _about(out, device, snapshot.versions)
+        age = None if device.sample is None else max(snapshot.at - device.sample.at, 0.0)
+        labels = (str(device.index), device.identity.uuid)
+        fresh = age is not None and age <= stale_seconds and not device.lost
+        out.add("gpu_up", fresh, *labels)
+        out.add("gpu_sample_age_seconds", age, *labels)
+        if fresh and device.sample is not None:
+            _values(out, labels, "", device.sample.samples)
+            for mig in device.sample.slices:
+                _slice(out, device, mig)
+    return out
+
+
+def _about(out: FamilySet, device: DeviceState, versions: Versions) -> None:
+    """What holds whether the device answers or not: facts and counters of ours."""
+    facts = device.identity
+    labels = (str(device.index), facts.uuid)
+    if facts.uuid:
         out.info(
             "gpu_info",
             *labels,
             facts.name,
-            snapshot.driver_version,
-            snapshot.cuda_version,
+            versions.driver,
+            versions.cuda,
+            versions.nvml,
             facts.compute_capability,
             facts.pci_bus_id,
         )
-        out.add("gpu_up", 1, *labels)
-        for figure, family in FIGURES.items():
-            out.add(family, getattr(device.figures, figure), *labels)
-        for reason, active in device.clock_events.items():
-            out.add("gpu_clock_event_active", active, *labels, reason.value)
-    for lost in snapshot.lost:
-        out.add("gpu_up", 0, str(lost.index), lost.uuid)
-    return out
+    for reading, errors in device.counts.errors.items():
+        out.add("gpu_read_errors_total", errors, *labels, reading.value)
+    out.add("gpu_values_dropped_total", device.counts.dropped, *labels)
+    for xid, events in device.counts.xids.items():
+        out.add("gpu_xid_events_total", events, *labels, xid)
+
+
+def _values(out: FamilySet, labels: tuple[str, str], mig: str, samples: Iterable[Sample]) -> None:
+    for sample in samples:
+        of_slice = (mig,) if sample.family in _OF_SLICES else ()
+        out.add(sample.family, sample.value, *labels, *of_slice, *sample.labels)
+
+
+def _slice(out: FamilySet, device: DeviceState, mig: MigSlice) -> None:
+    labels = (str(device.index), mig.uuid)
+    number = str(mig.number)
+    out.info(
+        "gpu_mig_info",
+        *labels,
+        number,
+        device.identity.uuid,
+        mig.profile,
+        mig.gpu_instance_id,
+        mig.compute_instance_id,
+    )
+    _values(out, labels, number, mig.samples)

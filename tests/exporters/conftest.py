@@ -1,11 +1,13 @@
-"""The NVML stub for every test of the exporters; see nvml_stub/README.md."""
+"""The NVML stub for every test of the exporters (see nvml_stub/README.md), and exporters as processes."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.exporters.nvml_stub.scenarios import h100
 from tests.exporters.nvml_stub.stub import NEW_CALLS, NvmlStub, build
+from tests.exporters.process import Exporter, exporters
 
 
 @pytest.fixture(name="nvml_library", scope="session")
@@ -24,3 +26,10 @@ def _old_nvml_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _nvml_stub(nvml_library: Path, tmp_path: Path) -> NvmlStub:
     """One H100; `show` gives it another scenario, `env` is for a process, `in_process` for this one."""
     return NvmlStub(nvml_library, tmp_path / "nvml.scenario", h100())
+
+
+@pytest.fixture(name="start")
+def _start() -> Iterator[Callable[..., Exporter]]:
+    """Start exporters, with flags and environment."""
+    with exporters() as start:
+        yield start

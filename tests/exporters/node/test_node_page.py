@@ -3,16 +3,13 @@
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.typing import FilteringBoundLogger
 
-from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, PRODUCT_FAMILIES, Collector, Kind
-from exporters.gpu.collector import GpuCollector
-from exporters.gpu.reader import GpuSnapshot
+from exporters.catalog import HOST_FAMILIES, PRODUCT_FAMILIES, Collector, Kind
 from exporters.guard import Guard, Read
 from exporters.host import host_collectors
 from exporters.host.patterns import shipped_patterns
@@ -20,7 +17,8 @@ from exporters.host.process import EngineProcesses
 from exporters.host.tree import HostTree
 from exporters.node import about_exporter
 
-NODE_FAMILIES = {**HOST_FAMILIES, **GPU_FAMILIES, **PRODUCT_FAMILIES}
+# Without GPUs: those have tests/exporters/gpu/test_gpu_page.py.
+NODE_FAMILIES = {**HOST_FAMILIES, **PRODUCT_FAMILIES}
 UNITS = ("_seconds", "_bytes", "_ratio", "_celsius", "_watts", "_joules", "_hertz", "_bytes_per_second")
 # Counts and states have no unit.
 UNITLESS = {
@@ -34,20 +32,13 @@ UNITLESS = {
     "host_process_instances", "host_process_threads", "host_process_open_fds",
     "host_network_receive_packets_total", "host_network_transmit_packets_total",
     "host_network_receive_errors_total", "host_network_transmit_errors_total", "host_network_receive_drops_total",
-    "host_network_transmit_drops_total", "gpu_up", "gpu_clock_event_active", "gpu_ecc_corrected_errors_total",
-    "gpu_ecc_uncorrected_errors_total", "gpu_pcie_replays_total", "gpu_processes", "optiinfra_scrape_collector_success",
+    "host_network_transmit_drops_total", "optiinfra_scrape_collector_success",
 }  # fmt: skip
 
 
 @pytest.fixture(name="collectors")
-def _collectors(
-    tree: HostTree, gpu_of: Callable[..., Any], snapshot: GpuSnapshot, log: FilteringBoundLogger
-) -> dict[Collector, Read]:
-    return {
-        **host_collectors(tree),
-        Collector.PROCESS: EngineProcesses(tree, shipped_patterns()).sample,
-        Collector.GPU: GpuCollector(gpu_of(snapshot), log=log),
-    }
+def _collectors(tree: HostTree) -> dict[Collector, Read]:
+    return {**host_collectors(tree), Collector.PROCESS: EngineProcesses(tree, shipped_patterns()).sample}
 
 
 @pytest.fixture(name="page")
