@@ -43,6 +43,13 @@ class ProbeAnswer(Protocol):
         """Its type."""
 
 
+class CompletionProber(Protocol):
+    """Asks an endpoint for a few tokens and gives a page of what it measured."""
+
+    def probe(self, module: str, target: str | None, model: str | None, timeout: str | None) -> ProbeAnswer:
+        """Probe `target` as `module` says; as for `Prober`."""
+
+
 class Prober(Protocol):
     """Reads one inference engine and gives its page in our vocabulary."""
 
@@ -97,6 +104,7 @@ class ExporterApp:
         *,
         prober: Prober | None,
         log: FilteringBoundLogger,
+        blackbox: CompletionProber | None = None,
         max_requests: int = 0,
         notice: str | None = None,
     ) -> None:
@@ -108,6 +116,7 @@ class ExporterApp:
         self._about = about
         self._pages = PageWriter()
         self._prober = prober
+        self._blackbox = blackbox
         self._log = log
         self._readers = threading.BoundedSemaphore(max_requests) if max_requests else None
         self._max_requests = max_requests
@@ -182,14 +191,24 @@ class ExporterApp:
         return None
 
     def _probe(self, request: Request) -> Response:
-        if self._prober is None:
-            return _text(HTTPStatus.NOT_FOUND, "probing is off in this exporter")
-        for name in ("target", "engine"):
+        names = ("module", "target", "engine", "model")
+        for name in names:
             times = len(request.query.get(name, []))
             if times > 1:
                 return _text(HTTPStatus.BAD_REQUEST, f"{name}: give it once, not {times} times")
-        target, engine = (request.query.get(name, [None])[0] for name in ("target", "engine"))
+        module, target, engine, model = (request.query.get(name, [None])[0] for name in names)
+        if module is not None:
+            return self._complete(module, target, model, request.scrape_timeout)
+        if self._prober is None:
+            return _text(HTTPStatus.NOT_FOUND, "probing is off in this exporter")
         answer = self._prober.probe(target, engine, request.scrape_timeout)
+        return Response(answer.status, answer.body, answer.content_type)
+
+    def _complete(self, module: str, target: str | None, model: str | None, timeout: str | None) -> Response:
+        if self._blackbox is None:
+            text = "probes with a module are off in this exporter; --blackbox-config turns them on"
+            return _text(HTTPStatus.NOT_FOUND, text)
+        answer = self._blackbox.probe(module, target, model, timeout)
         return Response(answer.status, answer.body, answer.content_type)
 
     def _health(self, _: Request) -> Response:

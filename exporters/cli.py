@@ -69,18 +69,16 @@ def run(settings: ExporterSettings, log_level: str) -> None:
         app = ExporterApp(guard, about, prober=prober, blackbox=completions, log=log, max_requests=limit)
         scrapes = ScrapeCounter(app)
         server = http_server(scrapes, settings.web, log)
-        exporter = Exporter(
-            guard, scrapes, server.url, probe=bool(settings.probe.allow), blackbox=completions is not None
-        )
-        registered = registration(settings.agent, exporter, about, log)
+        probes = bool(settings.probe.allow)
+        itself = Exporter(guard, scrapes, server.url, probe=probes, blackbox=completions is not None)
 
         def stop(_: int, __: FrameType | None) -> None:
             server.stop()  # no logging here: the signal may have interrupted a log call that holds the stream's lock
 
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, stop)
-        log.info("exporter_listening", url=server.url, collectors=sorted(settings.node.collectors))
-        with registered:
+        with registration(settings.agent, itself, about, log):
+            log.info("exporter_listening", url=server.url, collectors=sorted(settings.node.collectors))
             server.run()
     log.info("exporter_stopped")
 

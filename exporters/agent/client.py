@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from exporters import __version__
 from exporters.catalog import AgentOutcome
 from exporters.exchange import ExchangeError, ExchangeFailure, HttpRequest, Wire, exchange
 from exporters.inference.connection import Resolve
-from exporters.inference.targets import AllowList, Target, parse_target
+from exporters.inference.targets import AllowList, Endpoint, parse_endpoint
 
 # Nothing in an answer but its status is used; a body is read to this size, so that a hostile one costs nothing.
 _MAX_BODY_BYTES = 2**16
@@ -39,7 +40,7 @@ class OrchestratorError(Exception):
 class Orchestrator:
     """Where the orchestrator is and how it is spoken to. `base` is what stands before `/agents/…`."""
 
-    base: Target
+    base: Endpoint
     allowed: AllowList
     token_file: Path | None
     clock: Callable[[], float]
@@ -58,10 +59,11 @@ class Orchestrator:
     ) -> "Orchestrator":
         """Speak to `url`, whose endpoints begin with `path_prefix`. Raises TargetError."""
         prefix = path_prefix.strip("/")
-        target = parse_target(f"{url.rstrip('/')}/{prefix}" if prefix else url)
+        endpoint = parse_endpoint(f"{url.rstrip('/')}/{prefix}" if prefix else url, ())
         # The orchestrator alone, wherever its name leads, this machine included; link-local stays refused.
-        entries = [target.netloc, f"127.0.0.0/8:{target.port}", f"::1/128:{target.port}"]
-        return cls(target.sibling(""), AllowList.parse(entries), token_file, clock, tls)
+        root = endpoint.root
+        entries = [root.netloc, f"127.0.0.0/8:{root.port}", f"::1/128:{root.port}"]
+        return cls(endpoint, AllowList.parse(entries), token_file, clock, cache(tls))
 
     def register(self, payload: Mapping[str, object], seconds: float) -> None:
         """Introduce this agent. Raises OrchestratorError within `seconds`."""
@@ -76,12 +78,12 @@ class Orchestrator:
         self._call("DELETE", f"/agents/{agent_id}", None, seconds)
 
     def _call(self, method: str, path: str, payload: Mapping[str, object] | None, seconds: float) -> None:
-        base, deadline = self.base, self.clock() + seconds
-        target = Target(base.scheme, base.host, base.port, base.path + path)
+        deadline = self.clock() + seconds
         body = None if payload is None else json.dumps(payload, allow_nan=False).encode()
         wire = Wire(self.allowed, lambda: deadline - self.clock(), _MAX_BODY_BYTES, self.tls, self.resolve)
+        request = HttpRequest(method, self.base.at(path), self._headers(payload is not None), body)
         try:
-            with exchange(HttpRequest(method, target, self._headers(payload is not None), body), wire) as answer:
+            with exchange(request, wire) as answer:
                 status = answer.status
                 answer.read()
         except ExchangeError as error:

@@ -14,7 +14,7 @@ from exporters.blackbox.sse import EventStream, EventTooLarge, StreamError
 from exporters.catalog import BlackboxFailure, BlackboxPhase
 from exporters.exchange import Answer, ExchangeError, HttpRequest, Wire, exchange
 from exporters.inference.connection import Remaining, Resolve
-from exporters.inference.targets import AllowList, Target
+from exporters.inference.targets import AllowList, Endpoint
 
 _MODELS_PATH = "/v1/models"
 _MODELS_BYTES = 2**20
@@ -43,10 +43,10 @@ class Asker:
     tls: Callable[[], ssl.SSLContext]
     resolve: Resolve
 
-    def ask(self, base: Target, module: Module, model: str | None, remaining: Remaining, into: Measured) -> None:
+    def ask(self, base: Endpoint, module: Module, model: str | None, remaining: Remaining, into: Measured) -> None:
         """Make the probe and fill in what it measures, as far as it comes. Raises ProbeError.
 
-        `base` is the target whose path stands before `/v1`; `model` goes before the module's.
+        `model` goes before the module's.
         """
         try:
             headers = {**read_headers(module.headers), **_MARKS}
@@ -56,7 +56,7 @@ class Asker:
             raise ProbeError(BlackboxFailure.CREDENTIALS, str(error)) from None
         except StatusError as error:
             into.status = error.status
-            self.models.forget(below(base, _MODELS_PATH))
+            self.models.forget(base.at(_MODELS_PATH))
             raise ProbeError(BlackboxFailure.HTTP_STATUS, str(error)) from None
         except ExchangeError as error:
             raise ProbeError(BlackboxFailure(error.kind.value), str(error)) from None
@@ -69,8 +69,8 @@ class Asker:
         if module.require_text and not into.pieces:
             raise ProbeError(BlackboxFailure.EMPTY, "the answer has no text")
 
-    def _first_model(self, base: Target, headers: Mapping[str, str], remaining: Remaining, into: Measured) -> str:
-        page = below(base, _MODELS_PATH)
+    def _first_model(self, base: Endpoint, headers: Mapping[str, str], remaining: Remaining, into: Measured) -> str:
+        page = base.at(_MODELS_PATH)
         name = self.models.known(page)
         if name is None:
             try:
@@ -81,12 +81,12 @@ class Asker:
         return name
 
     def _complete(
-        self, base: Target, module: Module, headers: Mapping[str, str], remaining: Remaining, into: Measured
+        self, base: Endpoint, module: Module, headers: Mapping[str, str], remaining: Remaining, into: Measured
     ) -> None:
         body = request_body(module, into.model, self.nonce() if module.nonce else "")
         asked = {**headers, "Accept": "text/event-stream", "Content-Type": "application/json"}
         limit = _STREAM_BYTES + module.max_tokens * _TOKEN_BYTES
-        request = HttpRequest("POST", below(base, module.endpoint.path), asked, body)
+        request = HttpRequest("POST", base.at(module.endpoint.path), asked, body)
         with exchange(request, self._wire(remaining, limit, into)) as answer:
             if answer.status != HTTPStatus.OK:
                 raise StatusError(answer.status)
@@ -116,9 +116,3 @@ def _follow(answer: Answer, into: Measured) -> None:
     if not into.finished:
         raise CompletionError("the stream breaks off: neither [DONE] nor a finish reason came")
     into.done = True
-
-
-def below(base: Target, path: str) -> Target:
-    """`path` of the API whose base URL is `base`; a `/v1` at its end is the API's own."""
-    page = base.sibling("")
-    return Target(page.scheme, page.host, page.port, page.path.removesuffix("/v1") + path)

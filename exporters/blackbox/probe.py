@@ -24,8 +24,10 @@ from exporters.families import FamilySet
 from exporters.inference.connection import Resolve
 from exporters.inference.probe import ProbeResult
 from exporters.inference.render import CONTENT_TYPE, Sample, Samples, render
-from exporters.inference.targets import AllowList, Target, TargetError, parse_target
+from exporters.inference.targets import AllowList, Endpoint, TargetError, parse_endpoint
 
+# People write base URLs with the API's version, and targets of other probes with their page.
+_ENDINGS = ("/v1", "/metrics")
 # Left to answer and travel before Prometheus gives up on the scrape.
 MARGIN_SECONDS = 0.5
 SUCCESS = "success"
@@ -82,14 +84,14 @@ class BlackboxProber:
             example = f"/probe?module={module}&target=http://host:port"
             return _refusal(HTTPStatus.BAD_REQUEST, f"target is missing: {example}")
         try:
-            base = parse_target(target)
+            base = parse_endpoint(target, _ENDINGS)
             asked_model = _MODEL.validate_python(model) if model else None
         except TargetError as error:
             return _refusal(HTTPStatus.BAD_REQUEST, str(error))
         except ValidationError:
             return _refusal(HTTPStatus.BAD_REQUEST, "model: expected 1 to 256 printable ASCII characters")
-        if not self._allowed.allows(base):
-            return _refusal(HTTPStatus.FORBIDDEN, f"{base.netloc} is not an allowed target of this exporter")
+        if not self._allowed.allows(base.root):
+            return _refusal(HTTPStatus.FORBIDDEN, f"{base.root.netloc} is not an allowed target of this exporter")
         seconds = min(chosen.timeout_seconds, _scrape_seconds(timeout))
         return self._answer(_Question(module, chosen, base, asked_model, seconds))
 
@@ -123,7 +125,7 @@ class _Question:
 
     name: str
     module: Module
-    base: Target
+    base: Endpoint
     model: str | None
     seconds: float
 
