@@ -207,7 +207,12 @@ def test_events_wake_a_thread_that_waits(stub: NvmlStub) -> None:
 def test_a_call_hangs_on_one_device_until_the_scenario_lets_it_go(stub: NvmlStub) -> None:
     stub.show(scenarios.h100(devices=2).changed(1, {"hang.nvmlDeviceGetPowerUsage": 1}))
     done = threading.Event()
-    stuck = threading.Thread(target=lambda: (nvml.nvmlDeviceGetPowerUsage(device(1)), done.set()))
+
+    def ask() -> None:
+        nvml.nvmlDeviceGetPowerUsage(device(1))
+        done.set()
+
+    stuck = threading.Thread(target=ask)
     stuck.start()
     assert nvml.nvmlDeviceGetPowerUsage(device(0)) == 631950
     assert not done.wait(0.05)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from ctypes import CDLL
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pynvml
@@ -63,6 +64,10 @@ class NvmlStub:
     @contextlib.contextmanager
     def in_process(self) -> Iterator[None]:
         """Let `pynvml` of this process talk to the stub, as freshly imported."""
-        state = {"nvmlLib": CDLL(str(self.library)), "_nvmlLib_refcount": 0, "_nvmlGetFunctionPointer_cache": {}}
+        state: dict[str, Any] = {
+            "nvmlLib": CDLL(str(self.library)),
+            "_nvmlLib_refcount": 0,
+            "_nvmlGetFunctionPointer_cache": {},
+        }
         with mock.patch.dict(os.environ, self.env), mock.patch.multiple(pynvml, **state):
             yield
