@@ -18,6 +18,9 @@ _BUILD: dict[str, tuple[str, str]] = {
     "rules": ("rules.cli:build", "Generate the Prometheus rules that come from the engine catalogue."),
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
 }
+_EXPORT: dict[str, tuple[str, str]] = {
+    "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
+}
 
 
 class LazyGroup(click.Group):
@@ -51,4 +54,5 @@ main = LazyGroup(
     "optiinfra", _COMMANDS, "Say what limits an LLM service, size the change that helps, carry it out safely."
 )
 main.add_command(LazyGroup("build", _BUILD, "Generate rules and dashboards."))
+main.add_command(LazyGroup("export", _EXPORT, "Print configuration for other exporters."))
 click.version_option(version("optiinfra"), prog_name="optiinfra")(main)
