@@ -76,3 +76,14 @@ def test_a_label_that_cannot_be_encoded_spoils_itself_and_not_the_page() -> None
     out.add("t_load", math.pi)
 
     assert b'device="caf?"} 1.0\n' in PageWriter().write([out], openmetrics=False)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.0, 2.0), (0.0, -0.0), (-0.0, 0.0), (5.0, 5)])
+def test_a_value_is_written_as_it_is_now(first: float, then: float) -> None:
+    writer = PageWriter()
+    for value in (first, then, then):
+        out = FamilySet(CATALOG)
+        out.add("t_load", value)
+        page = writer.write([out], openmetrics=False)
+
+    assert page.endswith(f"t_load {float(then)}\n".encode())
