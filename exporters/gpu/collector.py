@@ -9,8 +9,6 @@ from exporters.families import FamilySet
 from exporters.gpu.snapshot import DeviceState, GpuSnapshot, MigSlice, Sample, Versions
 from exporters.partial import PartialRead
 
-_OF_SLICES = frozenset(name for name, family in GPU_FAMILIES.items() if "mig" in family.labels)
-
 
 class GpuSource(Protocol):
     """Where snapshots come from."""
@@ -60,7 +58,7 @@ def render(snapshot: GpuSnapshot, stale_seconds: float) -> FamilySet:
         out.add("gpu_up", fresh, *labels)
         out.add("gpu_sample_age_seconds", age, *labels)
         if fresh and device.sample is not None:
-            _values(out, labels, "", device.sample.samples)
+            _values(out, device.sample.samples)
             for mig in device.sample.slices:
                 _slice(out, device, mig)
     return out
@@ -88,22 +86,20 @@ def _about(out: FamilySet, device: DeviceState, versions: Versions) -> None:
         out.add("gpu_xid_events_total", events, *labels, xid)
 
 
-def _values(out: FamilySet, labels: tuple[str, str], mig: str, samples: Iterable[Sample]) -> None:
+def _values(out: FamilySet, samples: Iterable[Sample]) -> None:
     for sample in samples:
-        of_slice = (mig,) if sample.family in _OF_SLICES else ()
-        out.add(sample.family, sample.value, *labels, *of_slice, *sample.labels)
+        out.add(sample.family, sample.value, *sample.labels)
 
 
 def _slice(out: FamilySet, device: DeviceState, mig: MigSlice) -> None:
-    labels = (str(device.index), mig.uuid)
-    number = str(mig.number)
     out.info(
         "gpu_mig_info",
-        *labels,
-        number,
+        str(device.index),
+        mig.uuid,
+        str(mig.number),
         device.identity.uuid,
         mig.profile,
         mig.gpu_instance_id,
         mig.compute_instance_id,
     )
-    _values(out, labels, number, mig.samples)
+    _values(out, mig.samples)

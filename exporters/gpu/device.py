@@ -27,6 +27,7 @@ class DeviceReader:
 
     def __init__(
         self,
+        index: int,
         handle: Handle,
         facts: Identity,
         tally: Tally,
@@ -38,6 +39,7 @@ class DeviceReader:
         """Slow readings are taken each `slow_every`-th time; `timer` gives monotonic seconds."""
         self.identity = facts
         self.tally = tally
+        self._index = index
         self._handle = handle
         self._slow_every = slow_every
         self._name_of = name_of
@@ -58,7 +60,8 @@ class DeviceReader:
         if self._mig and pace >= Pace.SLOW:
             self._slices = self._mig_slices.read(self._handle)
         self._times += 1
-        mode = () if self._mig is None else (Sample("gpu_mig_mode_enabled", float(self._mig)),)
+        labels = (str(self._index), self.identity.uuid)
+        mode = () if self._mig is None else (Sample("gpu_mig_mode_enabled", float(self._mig), labels),)
         return DeviceSample(self._timer(), (*mode, *self._readings.samples), self._slices)
 
     @property
@@ -94,8 +97,8 @@ class DeviceReader:
 
     def _start_anew(self) -> None:
         of_processes = Reading(GpuReading.PROCESSES, Pace.SLOW, "gpu_processes", processes(self._name_of))
-        self._readings = Readings((*READINGS, of_processes), self.tally)
-        self._mig_slices = MigSlices(self.tally, self._name_of)
+        self._readings = Readings((*READINGS, of_processes), self.tally, gpu=self._index, uuid=self.identity.uuid)
+        self._mig_slices = MigSlices(self._index, self.tally, self._name_of)
         self._parts = list(PARTS)
         self._times = 0
 
@@ -122,4 +125,4 @@ def open_device(
     """Reach a device; `tally_of` gives the counters of a uuid. Raises the NVML error when it cannot be reached."""
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
     facts = identity(handle)
-    return DeviceReader(handle, facts, tally_of(facts.uuid), slow_every=slow_every, name_of=name_of, timer=timer)
+    return DeviceReader(index, handle, facts, tally_of(facts.uuid), slow_every=slow_every, name_of=name_of, timer=timer)

@@ -38,7 +38,8 @@ class _Known:
 class MigSlices:
     """The slices of one device. They come and go while the device works."""
 
-    def __init__(self, tally: Tally, name_of: NameOf | None) -> None:
+    def __init__(self, gpu: int, tally: Tally, name_of: NameOf | None) -> None:
+        self._gpu = gpu
         self._tally = tally
         self._name_of = name_of
         self._known: dict[str, _Known] = {}
@@ -64,7 +65,7 @@ class MigSlices:
         uuid = nvml.nvmlDeviceGetUUID(handle)
         known = self._known.get(uuid)
         if known is None:
-            known = self._known[uuid] = self._meet(handle)
+            known = self._known[uuid] = self._meet(handle, uuid, number)
         known.readings.take(handle, Pace.RARE)
         return MigSlice(
             number=number,
@@ -75,7 +76,7 @@ class MigSlices:
             samples=known.readings.samples,
         )
 
-    def _meet(self, handle: Handle) -> _Known:
+    def _meet(self, handle: Handle, uuid: str, number: int) -> _Known:
         readings = (
             Reading(GpuReading.MEMORY, Pace.SLOW, "gpu_memory_bytes", memory),
             Reading(GpuReading.PROCESSES, Pace.SLOW, "gpu_processes", processes(self._name_of)),
@@ -84,7 +85,7 @@ class MigSlices:
             profile=text(_profile, handle),
             gpu_instance_id=text(nvml.nvmlDeviceGetGpuInstanceId, handle),
             compute_instance_id=text(nvml.nvmlDeviceGetComputeInstanceId, handle),
-            readings=Readings(readings, self._tally),
+            readings=Readings(readings, self._tally, gpu=self._gpu, uuid=uuid, mig=str(number)),
         )
 
 

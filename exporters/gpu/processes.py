@@ -1,15 +1,16 @@
 """Processes on a device or a slice."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pynvml as nvml
 
 from exporters.gpu.calls import newest
+from exporters.gpu.errors import LOST
 from exporters.gpu.units import BYTES, COUNT, Call, Figure, Given, Handle
 
 # So that a device cannot make a page as long as it likes: those with the most memory are given.
 _MOST = 64
+_LONGEST_NAME = 64
 
 _COUNT = Figure("gpu_processes", COUNT)
 _MEMORY = Figure("gpu_processes_memory_bytes", BYTES)
@@ -26,11 +27,15 @@ NameOf = Callable[[int], str]
 
 
 def process_name(pid: int) -> str:
-    """Give the kernel's name of a process, at most 15 bytes; empty when it is gone or in another namespace."""
+    """Give a program's name without its folders and arguments; empty when the process is gone or not ours to see."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").rstrip("\n")
-    except OSError:
+        command: str = nvml.nvmlSystemGetProcessName(pid)
+    except LOST:
+        raise
+    except (nvml.NVMLError, UnicodeDecodeError):
         return ""
+    program = command.split(maxsplit=1)[0] if command.strip() else ""
+    return program.rpartition("/")[2][:_LONGEST_NAME]
 
 
 def processes(name_of: NameOf | None) -> Call:

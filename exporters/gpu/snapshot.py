@@ -9,11 +9,11 @@ from exporters.errors import ExporterError
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value in base units; `labels` are those after `gpu`, `uuid` and, where the family has it, `mig`."""
+    """One value in base units; `labels` are label values in the family's order."""
 
     family: str
     value: float
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,14 @@ from collections.abc import Iterable
 
 import pynvml as nvml
 
+from exporters.catalog.gpu import GPU_FAMILIES
 from exporters.gpu.errors import LOST, UNSUPPORTED
 from exporters.gpu.readings import Pace, Reading
 from exporters.gpu.snapshot import Sample
 from exporters.gpu.tally import Tally
 from exporters.gpu.units import Handle
+
+_OF_SLICES = frozenset(name for name, family in GPU_FAMILIES.items() if "mig" in family.labels)
 
 
 class Readings:
@@ -18,7 +21,10 @@ class Readings:
     worked before and fails is unknown until it works again.
     """
 
-    def __init__(self, readings: Iterable[Reading], tally: Tally) -> None:
+    def __init__(self, readings: Iterable[Reading], tally: Tally, *, gpu: int, uuid: str, mig: str = "") -> None:
+        """Samples are labelled with `gpu`, `uuid` and, where the family has it, `mig`."""
+        self._labels = (str(gpu), uuid)
+        self._mig = (mig,)
         self._readings = list(readings)
         self._tally = tally
         self._worked: set[str] = set()
@@ -62,7 +68,8 @@ class Readings:
                 self._tally.dropped()
                 self.odd[str(figure)] = f"NVML gave {raw:#x}" if isinstance(raw, int) else f"NVML gave {raw}"
             else:
-                samples.append(Sample(figure.family, value, figure.labels))
+                mig = self._mig if figure.family in _OF_SLICES else ()
+                samples.append(Sample(figure.family, value, (*self._labels, *mig, *figure.labels)))
         return tuple(samples)
 
     def _failed(self, reading: Reading, error: nvml.NVMLError) -> None:
