@@ -5,7 +5,8 @@ RecommenderError
 ├── StoreUnavailable      the database cannot be read or written; intake answers 503
 ├── BacklogFull           more alerts wait than the limit; intake answers 503 and the sender tries again
 ├── Conflict              a workflow changed since it was read, or an illegal transition was asked for
-├── NotFound              no such workflow, service
+├── NotFound              no such workflow, service, agent
+├── Forbidden             it belongs to somebody else
 ├── PrometheusError       Prometheus did not answer, refused the query, or gave what cannot be used
 └── ExecutorError         a change could not be carried out on a replica
     └── ExecutorTimeout   it did not end in time; whether it acted is unknown
@@ -34,6 +35,10 @@ class Conflict(RecommenderError):
 
 class NotFound(RecommenderError):
     """No such thing."""
+
+
+class Forbidden(RecommenderError):
+    """It belongs to somebody else."""
 
 
 class PrometheusError(RecommenderError):

@@ -28,6 +28,7 @@ from recommender.inventory import Inventory
 from recommender.inventory_file import load_inventory
 from recommender.pipeline import Pipeline
 from recommender.prometheus import PrometheusClient
+from recommender.registry.metrics import AgentsCollector
 from recommender.rollout.reconciler import Reconciler
 from recommender.settings import Settings
 from recommender.store import Database, Store
@@ -109,6 +110,7 @@ def _wire(settings: Settings, inventory: Inventory, tokens: Tokens, database: Da
     rollout = Loop("reconciler", reconciler.run_once, clock, seconds, telemetry.loop_error)
     health = Health(_probes(settings, store, clock, (intake, rollout)))
     telemetry.registry.register(StoreCollector(store, clock))
+    telemetry.registry.register(AgentsCollector(store, clock))
     telemetry.registry.register(HealthCollector(health))
     telemetry.registry.register(InventoryCollector(inventory, executors))
     parts = Context(

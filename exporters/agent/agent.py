@@ -87,7 +87,8 @@ class Agent:
         try:
             self._orchestrator.deregister(self._identity.agent_id, seconds)
         except OrchestratorError as error:
-            self._log.warning("agent_not_deregistered", outcome=error.outcome.value, reason=str(error))
+            if error.outcome is not AgentOutcome.UNREGISTERED:  # else there is nothing to take leave from
+                self._log.warning("agent_not_deregistered", outcome=error.outcome.value, reason=str(error))
         else:
             self._log.info("agent_deregistered", agent_id=self._identity.agent_id)
         self._registered = False

@@ -37,6 +37,10 @@ ACCESS: dict[str, Role | None] = {
     "workflows.reject": Role.APPROVER,
     "workflows.cancel": Role.APPROVER,
     "discovery.targets": Role.VIEWER,
+    "agents.register": Role.AGENT,
+    "agents.heartbeat": Role.AGENT,
+    "agents.deregister": Role.AGENT,
+    "agents.agents": Role.VIEWER,
 }
 
 

@@ -8,7 +8,15 @@ from flask import Flask, Response, jsonify
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
-from recommender.errors import BacklogFull, Conflict, NotFound, PrometheusError, RecommenderError, StoreUnavailable
+from recommender.errors import (
+    BacklogFull,
+    Conflict,
+    Forbidden,
+    NotFound,
+    PrometheusError,
+    RecommenderError,
+    StoreUnavailable,
+)
 from recommender.http.context import context
 
 _LOG = structlog.get_logger(__name__)
@@ -17,6 +25,7 @@ _STATUS: dict[type[RecommenderError], HTTPStatus] = {
     StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     PrometheusError: HTTPStatus.SERVICE_UNAVAILABLE,
     Conflict: HTTPStatus.CONFLICT,
+    Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
 }
 _RETRY_AFTER_SECONDS = 5

@@ -153,6 +153,17 @@ audit_head = sa.Table(
     sa.Column("hash", sa.String(64), nullable=False),
 )
 
+agents = sa.Table(
+    "agents",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("token", sa.String(64), nullable=False, unique=True),  # its name; one token speaks for one agent
+    sa.Column("registered_at", UtcDateTime, nullable=False),
+    sa.Column("last_seen_at", UtcDateTime, nullable=False),
+    sa.Column("registration", sa.Text, nullable=False),
+    sa.Column("figures", sa.Text),  # None before the first heartbeat
+)
+
 heartbeats = sa.Table(
     "heartbeats",
     metadata,

@@ -12,7 +12,8 @@ from recommender.audit import AuditReport, AuditRow
 from recommender.errors import Conflict, StoreUnavailable
 from recommender.intake.model import Backlog, Delivery, Incident, Receipt, Settlement
 from recommender.model import Event, Workflow, WorkflowState
-from recommender.store import audit_rows, incident_rows, workflow_rows
+from recommender.registry.model import Agent, Heartbeat, Registration
+from recommender.store import agent_rows, audit_rows, incident_rows, workflow_rows
 from recommender.store.database import Database
 from recommender.store.schema import heartbeats
 
@@ -132,6 +133,27 @@ class Store:
         """How many workflows are in each state that has any."""
         with self._database.read() as connection:
             return workflow_rows.count_by_state(connection)
+
+    # -- agents
+
+    def register_agent(self, registration: Registration, token: str, now: datetime) -> Agent:
+        """Take an agent in for the token of that name. Raises Forbidden, Conflict; see `agent_rows.register`."""
+        return self._write_unless_raced(lambda connection: agent_rows.register(connection, registration, token, now))
+
+    def agent_heartbeat(self, beat: Heartbeat, token: str, now: datetime) -> Agent:
+        """Note that an agent lives. Raises NotFound, Forbidden."""
+        with self._database.write() as connection:
+            return agent_rows.heartbeat(connection, beat, token, now)
+
+    def deregister_agent(self, agent_id: str, token: str) -> None:
+        """Forget an agent. Raises NotFound, Forbidden."""
+        with self._database.write() as connection:
+            agent_rows.deregister(connection, agent_id, token)
+
+    def agents(self) -> list[Agent]:
+        """All agents, by id."""
+        with self._database.read() as connection:
+            return agent_rows.find(connection)
 
     # -- audit and health
 
