@@ -3,33 +3,47 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, Reduce, Source, spellings
+from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, Engine, Reduce
 
 DIGIT_SERIES = "optiinfra:digit"
 
 
-def selector(name: str, where: Mapping[str, Sequence[str]], window: str = "") -> str:
-    """`name{label=~"a|b"}[window]`; labels with one value are matched by `=`."""
-    matchers = [
-        f"{label}={_quoted(values[0])}" if len(values) == 1 else f"{label}=~{_quoted('|'.join(map(re.escape, values)))}"
-        for label, values in where.items()
-    ]
+def selector(name: str, where: Mapping[str, Sequence[str]], window: str = "", *also: str) -> str:
+    """`name{label=~"a|b.*"}[window]` for the values `a` and `b*`; one value is matched by `=`. `also`: matchers."""
+    matchers = [*(f"{label}{_matcher(values)}" for label, values in where.items()), *also]
     matched = f"{{{','.join(matchers)}}}" if matchers else ""
     return f"{name}{matched}{f'[{window}]' if window else ''}"
+
+
+def _matcher(values: Sequence[str]) -> str:
+    if len(values) == 1 and not values[0].endswith("*"):
+        return f"={_quoted(values[0])}"
+    patterns = (f"{re.escape(value[:-1])}.*" if value.endswith("*") else re.escape(value) for value in values)
+    return f"=~{_quoted('|'.join(patterns))}"
 
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def relabelled(expr: str, target: str, source: str) -> str:
-    """The vector with the label `target` copied from `source`."""
-    return f'label_replace({expr}, "{target}", "$1", "{source}", "(.*)")'
+def model_of(series: str, label: str | None) -> str:
+    """The series with the label `model`, copied from the engine's `label`; the target's own where that is None."""
+    if label in (None, "model"):
+        return series
+    copied = f'"model", "$1", "{label}", "(.*)"'
+    return (
+        f"label_replace(\n{indent(series)},\n  {copied}\n)" if "\n" in series else f"label_replace({series}, {copied})"
+    )
 
 
 def aggregate(reduce: Reduce, labels: Iterable[str], expr: str) -> str:
     """`sum by (…) (expr)` or `max by (…) (expr)`."""
-    return f"{reduce.value} by ({', '.join(labels)}) ({expr})"
+    return f"{reduce.value} by ({', '.join(labels)}) ({in_block(expr)})"
+
+
+def in_block(expr: str) -> str:
+    """An expression between brackets: one of several lines is indented."""
+    return f"\n{indent(expr)}\n" if "\n" in expr else expr
 
 
 def first_of(alternatives: Iterable[str]) -> str:
@@ -37,24 +51,50 @@ def first_of(alternatives: Iterable[str]) -> str:
     return "\nor\n".join(alternatives)
 
 
-def unless_probed(expr: str) -> str:
-    """Nothing for a replica that the prober reads too: no series counts twice."""
-    return f"(\n{indent(expr)}\n)\nunless on (service, instance) llm_up"
+def plausible(expr: str) -> str:
+    """Nothing of what an engine cannot mean: NaN, and the -1 by which some say that they do not know."""
+    return f"(\n{indent(expr)}\n) >= 0"
+
+
+def unless_probed(expr: str, engine: Engine) -> str:
+    """Nothing for a replica that the prober reads too: no series counts twice.
+
+    Only this engine's `llm_up`: a fleet of another engine is not looked at, however large.
+    """
+    return f'{expr}\nunless on (service, instance) llm_up{{engine="{engine.value}"}}'
+
+
+def together(terms: Sequence[str]) -> str:
+    """Series of several terms side by side, for a sum. A label keeps them apart, for `or` drops what is there."""
+    first, *others = terms
+    marked = (f'label_replace({term}, "term", "{number}", "", "")' for number, term in enumerate(others, start=2))
+    return first_of((first, *marked))
+
+
+# Bounds that `thousandth_bounds` cannot read: a bucket with a wrong bound would spoil every quantile, one bucket less
+# makes them coarser.
+READABLE_BOUNDS = 'le!~".*e.*"'
+
+
+def thousandth_bounds(buckets: str) -> str:
+    """Buckets with bounds in thousandths as buckets with bounds in whole units: `le="500"` is `le="0.5"`.
+
+    PromQL cannot calculate with labels, so the point is moved: zeros before, the point three places to the left, zeros
+    off the end. At least one digit stays behind the point ("2.0"), which is how Prometheus 3 writes bounds.
+    """
+    steps = [
+        ("000$1.$2", "([0-9]+)(?:[.]([0-9]+))?"),
+        ("$1.$2$3", "0*([0-9]+)([0-9]{3})[.]([0-9]*)"),
+        ("$1", "([0-9]+[.][0-9]+?)0*"),
+    ]
+    for replacement, pattern in steps:
+        buckets = f'label_replace(\n{indent(buckets)},\n  "le", "{replacement}", "le", "{pattern}"\n)'
+    return buckets
 
 
 def indent(expr: str) -> str:
     """Two spaces before every line."""
     return "\n".join(f"  {line}" for line in expr.splitlines())
-
-
-def engine_series(source: Source, suffix: str, window: str) -> list[str]:
-    """An engine's series in both spellings, its counters as rate over `window`, in the canonical unit."""
-    terms = []
-    for name in spellings(source.name):
-        expr = selector(name + suffix, source.where, window)
-        expr = f"rate({expr})" if window else expr
-        terms.append(expr if source.scale == 1.0 else f"{expr} * {source.scale!r}")
-    return terms
 
 
 def label_number(info: str, label: str, keep: Sequence[str]) -> str:
@@ -79,4 +119,4 @@ def label_number(info: str, label: str, keep: Sequence[str]) -> str:
         f" * on (digit) group_left () {DIGIT_SERIES} * {weight}"
         for pattern, weight, place in patterns
     ]
-    return f"sum by ({', '.join(keep)}) (\n{indent(first_of(terms))}\n) / {scale}"
+    return f"{aggregate(Reduce.SUM, keep, first_of(terms))} / {scale}"

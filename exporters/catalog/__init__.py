@@ -33,18 +33,20 @@ from exporters.catalog.engines import (
     load_engine,
     own_labels,
     plain_number,
+    spelled,
     spellings,
 )
 from exporters.catalog.family import Family, Kind
 from exporters.catalog.gpu import GPU_FAMILIES, ClockEventReason
 from exporters.catalog.host import HOST_FAMILIES
-from exporters.catalog.inference import INFERENCE_FAMILIES, SCRAPE_FAMILIES, Engine, ProbeFailure
+from exporters.catalog.inference import COMPANIONS, INFERENCE_FAMILIES, SCRAPE_FAMILIES, Engine, ProbeFailure
 from exporters.catalog.product import PRODUCT_FAMILIES, Collector
 
 __all__ = [
     "AGENT_FAMILIES",
     "BLACKBOX_FAMILIES",
     "BLACKBOX_PROBER_FAMILIES",
+    "COMPANIONS",
     "FRACTION_DIGITS",
     "GPU_FAMILIES",
     "HOST_FAMILIES",
@@ -78,5 +80,6 @@ __all__ = [
     "load_engine",
     "own_labels",
     "plain_number",
+    "spelled",
     "spellings",
 ]

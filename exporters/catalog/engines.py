@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from exporters.catalog.engine_schema import EngineCatalogue, FamilyMapping, NumberFact, Reduce, Source, TextFact
+from exporters.catalog.engine_schema import EngineCatalogue, FamilyMapping, NumberFact, Reduce, Source, Term, TextFact
 from exporters.catalog.family import Family, Kind
 from exporters.catalog.inference import INFERENCE_FAMILIES, Engine
 
@@ -35,6 +36,23 @@ _ADAPTER = TypeAdapter(EngineCatalogue)
 def spellings(name: str) -> tuple[str, ...]:
     """The names under which a series may arrive: its own, and with `:` rewritten to `_`."""
     return (name, name.replace(":", "_")) if ":" in name else (name,)
+
+
+def spelled(source: Source) -> tuple[Source, ...]:
+    """The source, and where a name has `:`, the source as it arrives when all of them were rewritten."""
+
+    def rewritten(term: Term) -> Term:
+        return replace(term, name=spellings(term.name)[-1])
+
+    other = replace(
+        source,
+        name=spellings(source.name)[-1],
+        plus=tuple(map(rewritten, source.plus)),
+        times=source.times and rewritten(source.times),
+        over=source.over and rewritten(source.over),
+        count=source.count and rewritten(source.count),
+    )
+    return (source,) if other == source else (source, other)
 
 
 def plain_number(text: str) -> float | None:

@@ -20,6 +20,7 @@ from exporters.catalog import (
     TextFact,
     own_labels,
     plain_number,
+    spelled,
     spellings,
 )
 from exporters.exposition import Labels, Reading
@@ -53,7 +54,7 @@ class Mapper:
     def _plan(self, name: str, mapping: FamilyMapping) -> _Plan:
         family = INFERENCE_FAMILIES[name]
         own = (mapping.labels.get(label) for label in own_labels(family))
-        sources = tuple(spelled for source in mapping.sources for spelled in _spelled(source))
+        sources = tuple(one for source in mapping.sources for one in spelled(source))
         return _Plan(family, sources, mapping.reduce, (self.catalogue.model_label, *own))
 
     @property
@@ -155,24 +156,6 @@ def named(families: Iterable[tuple[Family, Samples]], model: str) -> Iterator[tu
                 for sample in samples
             ],
         )
-
-
-def _spelled(source: Source) -> tuple[Source, ...]:
-    """The source, and where a name has `:`, the source as it arrives when they were rewritten."""
-    if not any(":" in term.name for term in (*source.required, *source.plus)):
-        return (source,)
-
-    def rewritten(term: Term | None) -> Term | None:
-        return replace(term, name=term.name.replace(":", "_")) if term else None
-
-    return source, replace(
-        source,
-        name=source.name.replace(":", "_"),
-        plus=tuple(replace(term, name=term.name.replace(":", "_")) for term in source.plus),
-        times=rewritten(source.times),
-        over=rewritten(source.over),
-        count=rewritten(source.count),
-    )
 
 
 def _terms(family: Family, source: Source) -> tuple[tuple[str, Term, float], ...]:

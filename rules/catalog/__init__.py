@@ -13,9 +13,8 @@ from rules.catalog.signals import (
     SERVICE_LABELS,
     SIGNALS,
     SOURCE_COUNTERS,
-    SOURCE_EXTRA_WINDOWS,
     SOURCE_GAUGES,
-    SOURCE_WINDOWS,
+    source_windows,
 )
 from rules.catalog.thresholds import OBJECTIVES, THRESHOLDS, Objective, Threshold
 
@@ -29,9 +28,7 @@ __all__ = [
     "SERVICE_LABELS",
     "SIGNALS",
     "SOURCE_COUNTERS",
-    "SOURCE_EXTRA_WINDOWS",
     "SOURCE_GAUGES",
-    "SOURCE_WINDOWS",
     "THRESHOLDS",
     "Alert",
     "Bottleneck",
@@ -41,4 +38,5 @@ __all__ = [
     "Severity",
     "Signal",
     "Threshold",
+    "source_windows",
 ]

@@ -21,6 +21,7 @@ SOURCE_GAUGES: dict[str, str] = {
     "replica:llm_up": "llm_up",
     "replica:llm_requests_running": "llm_requests_running",
     "replica:llm_requests_waiting": "llm_requests_waiting",
+    "replica:llm_requests_paused": "llm_requests_paused",
     "replica:llm_kv_cache_usage:ratio": "llm_kv_cache_usage_ratio",
     "replica:llm_kv_cache_capacity_tokens": "llm_kv_cache_capacity_tokens",
     "replica:llm_kv_cache_memory_fraction": "llm_kv_cache_memory_fraction",
@@ -28,36 +29,40 @@ SOURCE_GAUGES: dict[str, str] = {
     # What the engine itself says of its batch limit; vLLM does not export it. `replica:llm_max_running_requests`
     # in signals.yml resolves engine, inventory and plateau.
     "replica:llm_max_running_requests:engine": "llm_max_running_requests",
+    "replica:llm_max_batched_tokens": "llm_max_batched_tokens",
+    "replica:llm_max_model_length_tokens": "llm_max_model_length_tokens",
+    "replica:llm_tensor_parallel_size": "llm_tensor_parallel_size",
+    "replica:llm_model_memory_bytes": "llm_model_memory_bytes",
+    "replica:llm_model_device_memory_bytes": "llm_model_device_memory_bytes",
+    "replica:llm_external_cache_used_bytes": "llm_external_cache_used_bytes",
+    "replica:llm_external_cache_capacity_bytes": "llm_external_cache_capacity_bytes",
+    "replica:llm_external_cache_used_tokens": "llm_external_cache_used_tokens",
+    "replica:llm_external_cache_capacity_tokens": "llm_external_cache_capacity_tokens",
+    "replica:llm_external_cache_healthy": "llm_external_cache_healthy",
 }
 
-# Counters become per-second rates, summed over every label but the replica's, over 1m and 5m:
-# `<stem>:rate1m`, `<stem>:rate5m`. stem -> exporter family.
+# Counters become per-second rates, summed over every label but the replica's: `<stem>:rate1m`, `<stem>:rate5m`.
+# stem -> exporter family.
 SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_requests": "llm_requests_total",
     "replica:llm_request_errors": "llm_request_errors_total",
+    "replica:llm_requests_rejected": "llm_requests_rejected_total",
     "replica:llm_engine_steps": "llm_engine_steps_total",
     "replica:llm_prompt_tokens": "llm_prompt_tokens_total",
     "replica:llm_generation_tokens": "llm_generation_tokens_total",
     "replica:llm_preemptions": "llm_preemptions_total",
+    "replica:llm_kv_cache_evicted_tokens": "llm_kv_cache_evicted_tokens_total",
     "replica:llm_prefix_cache_query_tokens": "llm_prefix_cache_query_tokens_total",
     "replica:llm_prefix_cache_hit_tokens": "llm_prefix_cache_hit_tokens_total",
     "replica:llm_external_cache_query_tokens": "llm_external_cache_query_tokens_total",
     "replica:llm_external_cache_hit_tokens": "llm_external_cache_hit_tokens_total",
+    "replica:llm_external_cache_evictions": "llm_external_cache_evictions_total",
     "replica:llm_spec_draft_tokens": "llm_spec_draft_tokens_total",
     "replica:llm_spec_accepted_tokens": "llm_spec_accepted_tokens_total",
 }
 
-# Windows of every source rate, and the extra one that shows within a minute that an engine stopped working on tokens
-# (two scrapes at the shipped interval; 1m would show it only after 75 s). stem -> extra windows.
-SOURCE_WINDOWS = ("1m", "5m")
-SOURCE_EXTRA_WINDOWS: dict[str, tuple[str, ...]] = {
-    "replica:llm_generation_tokens": ("30s",),
-    "replica:llm_prompt_tokens": ("30s",),
-    "replica:llm_engine_steps": ("30s",),
-}
-
-# Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:…`, `<stem>_count:…`, so that a
-# quantile over any longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
+# Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:rate5m` and `<stem>_count:rate1m|rate5m`. A
+# quantile over a longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
 HISTOGRAMS: dict[str, str] = {
     "replica:llm_ttft_seconds": "llm_time_to_first_token_seconds",
     "replica:llm_itl_seconds": "llm_inter_token_latency_seconds",
@@ -68,7 +73,36 @@ HISTOGRAMS: dict[str, str] = {
     "replica:llm_request_decode_seconds": "llm_request_decode_seconds",
     "replica:llm_request_prompt_tokens": "llm_request_prompt_tokens",
     "replica:llm_request_generation_tokens": "llm_request_generation_tokens",
+    "replica:llm_external_cache_retrieve_seconds": "llm_external_cache_retrieve_seconds",
 }
+
+# Over which windows the rates are recorded: those that something reads, for a histogram is twenty series a window. Of
+# most histograms the mean is all that is asked. 30s shows within a minute that an engine stopped working (two scrapes
+# at the shipped interval; 1m would show it only after 75 s).
+_DEFAULT_WINDOWS = ("5m",)
+_WINDOWS: dict[str, tuple[str, ...]] = {
+    "replica:llm_requests": ("1m", "5m"),
+    "replica:llm_request_errors": ("1m", "5m"),
+    "replica:llm_engine_steps": ("30s",),
+    "replica:llm_prompt_tokens": ("30s", "1m", "5m"),
+    "replica:llm_generation_tokens": ("30s", "1m", "5m"),
+    "replica:llm_preemptions": ("1m", "5m"),
+    "replica:llm_prefix_cache_query_tokens": ("1m", "5m"),
+    "replica:llm_prefix_cache_hit_tokens": ("1m", "5m"),
+    "replica:llm_ttft_seconds_count": ("1m", "5m"),
+    "replica:llm_itl_seconds_count": ("1m", "5m"),
+}
+_BUCKET_WINDOWS: dict[str, tuple[str, ...]] = {
+    "replica:llm_ttft_seconds": ("1m", "5m"),
+    "replica:llm_itl_seconds": ("1m", "5m"),
+    "replica:llm_request_duration_seconds": ("5m",),
+}
+
+
+def source_windows(stem: str, part: str = "") -> tuple[str, ...]:
+    """The windows over which a source rate is recorded. `part`: `_bucket`, `_sum` or `_count` of a histogram."""
+    return _BUCKET_WINDOWS.get(stem, ()) if part == "_bucket" else _WINDOWS.get(stem + part, _DEFAULT_WINDOWS)
+
 
 _DERIVED = (
     # -- replica: windows long enough to see through the KV gauge's sawtooth, short enough to warn within minutes

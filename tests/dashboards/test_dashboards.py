@@ -19,7 +19,7 @@ from dashboards.layout import GRID_WIDTH, SCHEMA_VERSION, TAG
 from dashboards.panels import DATASOURCE, GREY, MixedUnitsError, time_series
 from dashboards.queries import PROMETHEUS_METRICS, RECOMMENDER_METRICS, Query, Scope, grafana_unit, signal
 from recommender.model import WorkflowState
-from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, SOURCE_WINDOWS
+from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
 
 MODELS = {name: json.loads(text) for name, text in dashboard_files().items()}
 QUERIES = [query for model in MODELS.values() for query in panel_queries(model)]
@@ -28,7 +28,7 @@ PORTABLE_PANELS = {"row", "timeseries", "stat", "table", "gauge", "bargauge", "t
 KNOWN_SERIES = (
     set(SIGNALS)
     | set(SOURCE_GAUGES)
-    | {f"{stem}:rate{window}" for stem in SOURCE_COUNTERS for window in SOURCE_WINDOWS}
+    | {f"{stem}:rate{window}" for stem in SOURCE_COUNTERS for window in source_windows(stem)}
     | {objective.series for objective in OBJECTIVES.values()}
     | RECOMMENDER_METRICS
     | PROMETHEUS_METRICS

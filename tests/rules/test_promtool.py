@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from rules.build import source_files
+
 TESTS = Path(__file__).parents[2] / "rules" / "tests"
-GENERATED = ("sources/optiinfra.yml", "sources/vllm.yml")
+GENERATED = {f"sources/{name}" for name in source_files()}
 TEST_FILES = sorted(TESTS.glob("*.test.yml"))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rules.build import source_files
 from rules.catalog import (
     ALERTS,
     GPU_LABELS,
@@ -21,7 +22,7 @@ from rules.catalog import (
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "https://github.com/optiinfra/optiinfra/blob/main/docs/runbooks"
 LEVELS = {"replica": REPLICA_LABELS, "service": SERVICE_LABELS, "node": NODE_LABELS, "gpu": GPU_LABELS}
-GENERATED = ("sources/optiinfra.yml", "sources/vllm.yml")
+GENERATED = {f"sources/{name}" for name in source_files()}
 
 Rule = dict[str, Any]
 

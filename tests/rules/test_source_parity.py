@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from demo.replay import Replayer, serve
-from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_EXTRA_WINDOWS, SOURCE_GAUGES, SOURCE_WINDOWS
+from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 SOURCES = Path(__file__).parents[2] / "rules" / "sources"
@@ -32,6 +32,7 @@ ABSENT = {
     "replica:llm_max_running_requests:engine",
     "replica:llm_spec_draft_tokens",
     "replica:llm_spec_accepted_tokens",
+    "replica:llm_requests_paused",
 }
 CONSTANT = {
     "replica:llm_up",
@@ -43,13 +44,13 @@ GAUGES = SOURCE_GAUGES.keys() - ABSENT
 COUNTERS = {
     f"{stem}:rate{window}"
     for stem in SOURCE_COUNTERS.keys() - ABSENT
-    for window in (*SOURCE_WINDOWS, *SOURCE_EXTRA_WINDOWS.get(stem, ()))
+    for window in source_windows(stem)
 }
 PARTS = {
     f"{stem}{part}:rate{window}"
     for stem in HISTOGRAMS
     for part in ("_bucket", "_sum", "_count")
-    for window in SOURCE_WINDOWS
+    for window in source_windows(stem, part)
 }
 
 Series = dict[tuple[tuple[str, str], ...], float]

@@ -1,0 +1,69 @@
+"""The numbers in the labels of an engine's info series, as canonical gauges."""
+
+from exporters.catalog import NUMBER_PATTERN, CatalogueError, EngineCatalogue, NumberFact, Reduce, spellings
+from rules import promql
+from rules.catalog import SOURCE_GAUGES
+from rules.generate.document import Rules
+
+TARGET_LABELS = ("service", "instance", "node")
+
+
+def config_rules(catalogue: EngineCatalogue) -> Rules:
+    """Steps: the digits, the info series in one spelling, one number a label, the canonical gauges.
+
+    Rules of a group run in order, so each step reads the one before it at the same instant.
+    """
+    if not catalogue.numbers:
+        return
+    if catalogue.model_source is None:
+        raise CatalogueError(f"{catalogue.engine.value}.yml: model_source: numbers of an info series need it in rules")
+    for digit in range(10):
+        yield {"record": promql.DIGIT_SERIES, "labels": {"digit": str(digit)}, "expr": f"vector({digit})"}
+    for info in sorted({fact.info for fact in catalogue.numbers.values()}):
+        yield from _label_numbers(catalogue, info)
+    model = promql.first_of(
+        f"group by ({', '.join((*TARGET_LABELS, 'model'))}) ({promql.model_of(name, catalogue.model_label)})"
+        for name in spellings(catalogue.model_source)
+    )
+    for record, family in SOURCE_GAUGES.items():
+        if (fact := catalogue.numbers.get(family)) is None:
+            continue
+        value = promql.aggregate(fact.reduce, TARGET_LABELS, promql.first_of(_products(catalogue, fact)))
+        # The info series names no model: the fact belongs to every model of the target.
+        expr = f"(\n{promql.indent(model)}\n)\n* on ({', '.join(TARGET_LABELS)}) group_left ()\n{value}"
+        expr = promql.unless_probed(f"(\n{promql.indent(expr)}\n)", catalogue.engine)
+        yield {"record": record, "labels": {"engine": catalogue.engine.value}, "expr": expr}
+
+
+def _rank_labels(catalogue: EngineCatalogue) -> tuple[str, ...]:
+    return (*TARGET_LABELS, *catalogue.ranks)
+
+
+def _products(catalogue: EngineCatalogue, fact: NumberFact) -> list[str]:
+    numbers, ranks = _numbers_record(fact.info), _rank_labels(catalogue)
+    return [
+        " * ".join(
+            promql.aggregate(Reduce.SUM, ranks, promql.selector(numbers, {"fact": (label,)})) for label in product
+        )
+        for product in fact.products
+    ]
+
+
+def _numbers_record(info: str) -> str:
+    return f"instance:{info.replace(':', '_').removesuffix('_info')}:number"
+
+
+def _label_numbers(catalogue: EngineCatalogue, info: str) -> Rules:
+    facts = [fact for fact in catalogue.numbers.values() if fact.info == info]
+    labels = sorted({label for fact in facts for product in fact.products for label in product})
+    ranks = _rank_labels(catalogue)
+    record = _numbers_record(info).replace(":number", ":labels")
+    expr = promql.first_of(f"group by ({', '.join((*ranks, *labels))}) ({name})" for name in spellings(info))
+    yield {"record": record, "expr": expr}
+    for label in labels:
+        plain = f'{record}{{{label}=~"{NUMBER_PATTERN}"}}'
+        yield {
+            "record": _numbers_record(info),
+            "labels": {"fact": label},
+            "expr": promql.label_number(plain, label, ranks),
+        }
