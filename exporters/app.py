@@ -22,8 +22,8 @@ from exporters.page import PageWriter
 _TEXT = "text/plain; charset=utf-8"
 # Pages are scraped over loopback or a rack's network: a little compression costs little time.
 _COMPRESSION = 1
+PAGES = ("/", "/healthz", "/metrics", "/probe")
 # Of any page: what we say it is, is what it is.
-_PAGES = ("/", "/healthz", "/metrics", "/probe")
 _ALWAYS = (("X-Content-Type-Options", "nosniff"),)
 
 
@@ -144,7 +144,7 @@ class ExporterApp:
     def _answer(self, request: Request) -> Response:
         route = self._routes.get(request.path)
         if route is None:
-            return _text(HTTPStatus.NOT_FOUND, f"nothing here; try one of {', '.join(_PAGES)}")
+            return _text(HTTPStatus.NOT_FOUND, f"nothing here; try one of {', '.join(PAGES)}")
         if request.method not in {"GET", "HEAD"}:
             response = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not supported here; use GET")
             return Response(response.status, response.body, headers=(("Allow", "GET, HEAD"),))

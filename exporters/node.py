@@ -19,7 +19,8 @@ from exporters.host import host_collectors
 from exporters.host.periodic import Periodic
 from exporters.host.process import EngineProcesses
 from exporters.host.tree import HostTree
-from exporters.settings import GpuSettings, HostSettings, NodeSettings
+from exporters.settings import DemoSettings, GpuSettings, HostSettings, NodeSettings
+from exporters.synthetic.gpus import SyntheticGpus
 
 # Readings that wait for hardware: a disk that hangs must not hang the page.
 _CAN_HANG = frozenset({Collector.FILESYSTEM})
@@ -29,9 +30,16 @@ _PROCESS_SAMPLE_SECONDS = 5.0
 
 @contextlib.contextmanager
 def node_guard(
-    settings: NodeSettings, host: HostSettings, gpu: GpuSettings, log: FilteringBoundLogger
+    settings: NodeSettings,
+    host: HostSettings,
+    gpu: GpuSettings,
+    log: FilteringBoundLogger,
+    demo: DemoSettings | None = None,
 ) -> Iterator[Guard]:
-    """Guard the chosen collectors of this machine, and sample in the background while the context lasts."""
+    """Guard the chosen collectors of this machine, and sample in the background while the context lasts.
+
+    With `demo`, synthetic GPUs stand in for the machine's.
+    """
     timer = time.perf_counter
     tree = HostTree.of_this_machine(host.procfs, host.sysfs, host.rootfs)
     processes = Periodic(
@@ -40,7 +48,7 @@ def node_guard(
         first_seconds=settings.collector_timeout_seconds,
         timer=timer,
     )
-    gpus = GpuSampler(gpu, timer=time.monotonic, log=log)
+    gpus = _synthetic(demo, gpu) if demo else GpuSampler(gpu, timer=time.monotonic, log=log)
     sources: Mapping[Collector, Read] = {
         **host_collectors(tree),
         Collector.PROCESS: processes,
@@ -67,24 +75,38 @@ def node_guard(
             gpus.stop()
 
 
+def _synthetic(demo: DemoSettings, gpu: GpuSettings) -> SyntheticGpus:
+    return SyntheticGpus(
+        demo.scenario,
+        seed=demo.seed,
+        interval_seconds=gpu.interval_seconds,
+        processes=gpu.processes,
+        timer=time.monotonic,
+    )
+
+
 def _limited(read: Read, seconds: float, timer: Callable[[], float]) -> Read:
     return TimeLimited(read, limit_seconds=seconds, timer=timer)
 
 
-class _BuildInfo:
-    """Which exporter this is."""
+class _Itself:
+    """Which exporter this is, and whether its GPUs are synthetic."""
+
+    def __init__(self, *, demo: bool) -> None:
+        self._demo = demo
 
     def collect(self) -> Iterator[Metric]:
         out = FamilySet(PRODUCT_FAMILIES)
         out.info("optiinfra_exporter_build_info", __version__, platform.python_version())
+        out.add("optiinfra_exporter_demo", self._demo)
         yield from out.metrics()
 
 
-def about_exporter() -> CollectorRegistry:
+def about_exporter(*, demo: bool = False) -> CollectorRegistry:
     """Give the metrics about the exporter's own process and build."""
     # auto_describe would run every collector once at registration.
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    registry.register(_BuildInfo())
+    registry.register(_Itself(demo=demo))
     return registry

@@ -7,6 +7,7 @@ from pathlib import Path
 from exporters.catalog import Collector
 from exporters.errors import SettingsError
 from exporters.host.patterns import EnginePattern
+from exporters.synthetic.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,14 @@ class GpuSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DemoSettings:
+    """Which synthetic GPUs stand in for real ones."""
+
+    scenario: Scenario
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeSettings:
     """How engines may be probed. An empty `allow` refuses every target."""
 
@@ -94,9 +103,15 @@ class ExporterSettings:
     node: NodeSettings
     host: HostSettings
     gpu: GpuSettings
+    demo: DemoSettings | None
     probe: ProbeSettings
     blackbox: BlackboxSettings
     agent: AgentSettings | None
+
+    def __post_init__(self) -> None:
+        """Raise SettingsError for subjects that contradict each other."""
+        if self.demo and Collector.GPU not in self.node.collectors:
+            raise SettingsError("--demo shows GPUs, which --collectors or --no-collectors leave out; drop one of them")
 
 
 def chosen_collectors(only: Iterable[str], without: Iterable[str]) -> frozenset[Collector]:

@@ -36,6 +36,7 @@ _ALL = (
         "1 when a collector ran without an error, 0 otherwise. Nothing to report (no GPU, no PSI) is no error.",
         ("collector",),
     ),
+    Family("optiinfra_exporter_demo", Kind.GAUGE, "1 when the GPUs of this page are synthetic (--demo), 0 otherwise."),
     Family("optiinfra_exporter_build_info", Kind.INFO, "Version of the exporter; always 1.", ("version", "python")),
 )
 

@@ -33,6 +33,7 @@ UNITLESS = {
     "host_network_receive_packets_total", "host_network_transmit_packets_total",
     "host_network_receive_errors_total", "host_network_transmit_errors_total", "host_network_receive_drops_total",
     "host_network_transmit_drops_total", "optiinfra_scrape_collector_success",
+    "optiinfra_exporter_demo",
 }  # fmt: skip
 
 
