@@ -36,6 +36,12 @@ class Scenario:
                 now[key] = str(value)
         return replace(self, sections={**self.sections, str(section): now})
 
+    def number(self, section: str | int, key: str, now: float) -> float:
+        """What the library says at this time (Unix seconds): `5+3/s` is 5 at `epoch` and 3 more every second."""
+        start, _, rate = self[section][key].partition("+")
+        passed = now - float(self["system"]["epoch"]) if rate else 0
+        return int(start, 0) + float(rate.removesuffix("/s") or 0) * passed
+
     def text(self) -> str:
         """The file that the library reads."""
         return "".join(
@@ -68,57 +74,53 @@ class Capture:
         }
 
 
-def _scaled(factor: float) -> Callable[[float], int]:
-    return lambda value: round(value * factor)
-
-
-# Key of a device -> metric of the page, and how the page's unit becomes NVML's.
-FIGURES: Mapping[str, tuple[str, Callable[[float], int]]] = {
-    "utilization_gpu_percent": ("utilization_gpu_ratio", _scaled(100)),
-    "utilization_memory_percent": ("utilization_memory_ratio", _scaled(100)),
-    "utilization_encoder_percent": ("utilization_encoder_ratio", _scaled(100)),
-    "utilization_decoder_percent": ("utilization_decoder_ratio", _scaled(100)),
-    "memory_total_bytes": ("memory_total_bytes", int),
-    "memory_reserved_bytes": ("memory_reserved_bytes", int),
-    "memory_used_bytes": ("memory_used_bytes", int),
-    "memory_free_bytes": ("memory_free_bytes", int),
-    "clock_mhz.graphics": ("clocks_current_graphics_clock_hz", _scaled(1e-6)),
-    "clock_mhz.sm": ("clocks_current_sm_clock_hz", _scaled(1e-6)),
-    "clock_mhz.memory": ("clocks_current_memory_clock_hz", _scaled(1e-6)),
-    "clock_mhz.video": ("clocks_current_video_clock_hz", _scaled(1e-6)),
-    "clock_max_mhz.graphics": ("clocks_max_graphics_clock_hz", _scaled(1e-6)),
-    "clock_max_mhz.sm": ("clocks_max_sm_clock_hz", _scaled(1e-6)),
-    "clock_max_mhz.memory": ("clocks_max_memory_clock_hz", _scaled(1e-6)),
-    "clock_reasons_supported": ("clocks_event_reasons_supported", int),
-    "clock_reasons": ("clocks_event_reasons_active", int),
-    "violation_ns.power": ("clocks_event_reasons_counters_sw_power_cap_seconds", _scaled(1e9)),
-    "violation_ns.sync_boost": ("clocks_event_reasons_counters_sync_boost_seconds", _scaled(1e9)),
-    "power_mw": ("power_draw_watts", _scaled(1e3)),
-    "power_limit_mw": ("enforced_power_limit_watts", _scaled(1e3)),
-    "power_default_limit_mw": ("power_default_limit_watts", _scaled(1e3)),
-    "temperature_celsius": ("temperature_gpu", int),
-    "temperature_margin_celsius": ("temperature_gpu_tlimit", int),
-    "temperature_memory_celsius": ("temperature_memory", int),
-    "pcie_generation": ("pcie_link_gen_current", int),
-    "pcie_generation_max": ("pcie_link_gen_max", int),
-    "pcie_width": ("pcie_link_width_current", int),
-    "pcie_width_max": ("pcie_link_width_max", int),
-    "ecc_mode": ("ecc_mode_current", int),
-    "ecc_mode_pending": ("ecc_mode_pending", int),
-    "ecc_errors.corrected.volatile": ("ecc_errors_corrected_volatile_total", int),
-    "ecc_errors.uncorrected.volatile": ("ecc_errors_uncorrected_volatile_total", int),
-    "ecc_errors.corrected.aggregate": ("ecc_errors_corrected_aggregate_total", int),
-    "ecc_errors.uncorrected.aggregate": ("ecc_errors_uncorrected_aggregate_total", int),
-    "remapped_rows.correctable": ("remapped_rows_correctable", int),
-    "remapped_rows.uncorrectable": ("remapped_rows_uncorrectable", int),
-    "remapped_rows.pending": ("remapped_rows_pending", int),
-    "remapped_rows.failure": ("remapped_rows_failure", int),
-    "performance_state": ("pstate", int),
-    "persistence_mode": ("persistence_mode", int),
-    "mig_mode": ("mig_mode_current", int),
-    "mig_mode_pending": ("mig_mode_pending", int),
-    "pci_device_id": ("pci_device_id", int),
-    "pci_subsystem_id": ("pci_sub_device_id", int),
+# Key of a device -> metric of the page, and how many of NVML's units its unit is.
+FIGURES: Mapping[str, tuple[str, float]] = {
+    "utilization_gpu_percent": ("utilization_gpu_ratio", 100),
+    "utilization_memory_percent": ("utilization_memory_ratio", 100),
+    "utilization_encoder_percent": ("utilization_encoder_ratio", 100),
+    "utilization_decoder_percent": ("utilization_decoder_ratio", 100),
+    "memory_total_bytes": ("memory_total_bytes", 1),
+    "memory_reserved_bytes": ("memory_reserved_bytes", 1),
+    "memory_used_bytes": ("memory_used_bytes", 1),
+    "memory_free_bytes": ("memory_free_bytes", 1),
+    "clock_mhz.graphics": ("clocks_current_graphics_clock_hz", 1e-6),
+    "clock_mhz.sm": ("clocks_current_sm_clock_hz", 1e-6),
+    "clock_mhz.memory": ("clocks_current_memory_clock_hz", 1e-6),
+    "clock_mhz.video": ("clocks_current_video_clock_hz", 1e-6),
+    "clock_max_mhz.graphics": ("clocks_max_graphics_clock_hz", 1e-6),
+    "clock_max_mhz.sm": ("clocks_max_sm_clock_hz", 1e-6),
+    "clock_max_mhz.memory": ("clocks_max_memory_clock_hz", 1e-6),
+    "clock_reasons_supported": ("clocks_event_reasons_supported", 1),
+    "clock_reasons": ("clocks_event_reasons_active", 1),
+    "violation_ns.power": ("clocks_event_reasons_counters_sw_power_cap_seconds", 1e9),
+    "violation_ns.sync_boost": ("clocks_event_reasons_counters_sync_boost_seconds", 1e9),
+    "power_mw": ("power_draw_watts", 1e3),
+    "power_limit_mw": ("enforced_power_limit_watts", 1e3),
+    "power_default_limit_mw": ("power_default_limit_watts", 1e3),
+    "temperature_celsius": ("temperature_gpu", 1),
+    "temperature_margin_celsius": ("temperature_gpu_tlimit", 1),
+    "temperature_memory_celsius": ("temperature_memory", 1),
+    "pcie_generation": ("pcie_link_gen_current", 1),
+    "pcie_generation_max": ("pcie_link_gen_max", 1),
+    "pcie_width": ("pcie_link_width_current", 1),
+    "pcie_width_max": ("pcie_link_width_max", 1),
+    "ecc_mode": ("ecc_mode_current", 1),
+    "ecc_mode_pending": ("ecc_mode_pending", 1),
+    "ecc_errors.corrected.volatile": ("ecc_errors_corrected_volatile_total", 1),
+    "ecc_errors.uncorrected.volatile": ("ecc_errors_uncorrected_volatile_total", 1),
+    "ecc_errors.corrected.aggregate": ("ecc_errors_corrected_aggregate_total", 1),
+    "ecc_errors.uncorrected.aggregate": ("ecc_errors_uncorrected_aggregate_total", 1),
+    "remapped_rows.correctable": ("remapped_rows_correctable", 1),
+    "remapped_rows.uncorrectable": ("remapped_rows_uncorrectable", 1),
+    "remapped_rows.pending": ("remapped_rows_pending", 1),
+    "remapped_rows.failure": ("remapped_rows_failure", 1),
+    "performance_state": ("pstate", 1),
+    "persistence_mode": ("persistence_mode", 1),
+    "mig_mode": ("mig_mode_current", 1),
+    "mig_mode_pending": ("mig_mode_pending", 1),
+    "pci_device_id": ("pci_device_id", 1),
+    "pci_subsystem_id": ("pci_sub_device_id", 1),
 }
 
 # SYNTHETIC from here on.
@@ -131,7 +133,7 @@ FAULTS |= {"violation_ns.reliability": "0", "event_types": "0x1b"}  # ECC, Xid, 
 def _device(capture: Capture, index: int, *, nvlink: bool) -> dict[str, str]:
     """One device's section; what the page does not have is not supported."""
     values = capture.values
-    found = {key: str(unit(values[name])) for key, (name, unit) in FIGURES.items() if name in values}
+    found = {key: str(round(values[name] * factor)) for key, (name, factor) in FIGURES.items() if name in values}
     thermal = sum(values[f"clocks_event_reasons_counters_{kind}_thermal_slowdown_seconds"] for kind in ("sw", "hw"))
     limit = int(values["temperature_gpu"] + values["temperature_gpu_tlimit"])
     domain, bus, device = capture.info["pci_bus_id"].split(":")
