@@ -11,12 +11,16 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from exporters.catalog import Engine as CatalogueEngine
+from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
 from recommender.model import KnobValue
 
 EXPORTER_PORT = 8003
 
-Engine = Literal["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"]
+# The engines of `exporters.catalog.Engine`, spelled out so that errors list them; a test holds the two together.
+Engine = Literal["vllm", "sglang", "tgi", "triton", "tensorrt_llm", "llamacpp", "ollama", "dynamo"]
+Companion = Literal["lmcache", "kvoptkit"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -85,11 +89,26 @@ class DeclaredSettings(_Config):
         return {name: value for name, value in self if value is not None}
 
 
+class CompanionConfig(_Config):
+    """What stands beside a replica and tells of its cache on a page of its own."""
+
+    engine: Companion
+    url: str
+
+    _url = field_validator("url")(check_http_url)
+
+    @property
+    def instance(self) -> str:
+        """The Prometheus `instance` label."""
+        return instance_of(self.url)
+
+
 class ReplicaConfig(_Config):
     """One engine server process. Relative paths are from the directory that the recommender runs in."""
 
     url: str
     node: Name | None = None
+    companions: tuple[CompanionConfig, ...] = ()
     config_file: Argument | None = None
     restart_command: tuple[Argument, ...] = ()
 
@@ -181,18 +200,32 @@ class Inventory(_Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Inventory":
-        problems = [*self._duplicate_replicas(), *self._unusable_executors(), *self._shared_files()]
+        problems = [
+            *self._duplicate_targets(),
+            *self._nothing_to_scrape(),
+            *self._unusable_executors(),
+            *self._shared_files(),
+        ]
         if problems:
             raise InventoryProblems(problems)
         return self
 
-    def _duplicate_replicas(self) -> Iterator[tuple[Path, str]]:
+    def _duplicate_targets(self) -> Iterator[tuple[Path, str]]:
         seen: dict[str, str] = {}
         for path, replica in self._replicas():
-            instance, here = replica.instance, f"{path[0]}.{path[1]}.{path[2]}[{path[3]}]"
-            if instance in seen:
-                yield (*path, "url"), f"replica {instance} is already {seen[instance]}; list each engine once"
-            seen.setdefault(instance, here)
+            here = f"{path[0]}.{path[1]}.{path[2]}[{path[3]}]"
+            companions = [((*path, "companions", i), each.instance) for i, each in enumerate(replica.companions)]
+            for where, instance in [(path, replica.instance), *companions]:
+                if instance in seen:
+                    kind = "replica" if where == path else "companion"
+                    yield (*where, "url"), f"{kind} {instance} is already {seen[instance]}; list each address once"
+                seen.setdefault(instance, here)
+
+    def _nothing_to_scrape(self) -> Iterator[tuple[Path, str]]:
+        for name, service in self.services.items():
+            if service.scrape == "direct" and load_engine(CatalogueEngine(service.engine)).models is not None:
+                text = f"{service.engine} has no metrics for Prometheus to read, only JSON; use scrape: probe"
+                yield ("services", name, "scrape"), text
 
     def _unusable_executors(self) -> Iterator[tuple[Path, str]]:
         for path, replica in self._replicas():

@@ -9,6 +9,7 @@ from pathlib import Path
 from exporters.catalog import Engine, load_engine
 from rules.generate.direct import direct_groups
 from rules.generate.document import HEADER, document
+from rules.generate.jobs import of_own_jobs
 from rules.generate.probed import probed_groups
 
 SOURCES_DIR = Path(__file__).parent / "sources"
@@ -19,7 +20,7 @@ __all__ = ["HEADER", "SOURCES_DIR", "source_files"]
 def source_files() -> dict[str, str]:
     """Every generated file: name -> text. An engine without an exposition has none."""
     files = {"optiinfra.yml": document("optiinfra", probed_groups())}
-    for catalogue in map(load_engine, Engine):
+    for catalogue in of_own_jobs([load_engine(engine) for engine in Engine]):
         if catalogue.families:
             name = catalogue.engine.value
             files[f"{name}.yml"] = document(name, direct_groups(catalogue))

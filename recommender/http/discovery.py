@@ -1,15 +1,20 @@
 """Prometheus HTTP service discovery from the inventory."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from urllib.parse import urlsplit
 
 from flask import Response, jsonify
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
+from exporters.catalog import METRICS_PATH, Engine, EngineCatalogue, load_engine
 from recommender.http.context import context
 from recommender.http.guard import SECURITY
-from recommender.inventory import Inventory
+from recommender.inventory import Inventory, instance_of
 
 api = APIBlueprint(
     "discovery", __name__, url_prefix="/api/v1/sd", abp_tags=[Tag(name="service discovery")], abp_security=SECURITY
@@ -20,7 +25,7 @@ class Job(StrEnum):
     """Scrape jobs whose targets come from here."""
 
     LLM_PROBE = "llm-probe"
-    VLLM = "vllm"
+    LLM_DIRECT = "llm-direct"
     NODE = "node"
 
 
@@ -44,19 +49,60 @@ def targets(path: JobPath) -> Response:
 
 
 def target_groups(inventory: Inventory, job: Job) -> list[TargetGroup]:
-    """The targets of `job`: engines that are read through the prober, vLLM engines read directly, or exporters."""
+    """The targets of `job`: exporters, or engines and their companions, read through the prober or directly."""
     if job is Job.NODE:
         return [
             TargetGroup(targets=[address], labels={"node": node})
             for node, address in sorted(inventory.exporters().items())
         ]
     return [
-        TargetGroup(targets=[replica.url], labels=_labels(name, replica.node, service.engine))
-        for name, service in inventory.services.items()
-        if (service.scrape == "direct") == (job is Job.VLLM) and (job is Job.LLM_PROBE or service.engine == "vllm")
-        for replica in service.replicas
+        _probed(each) if job is Job.LLM_PROBE else _direct(each)
+        for each in _pages(inventory)
+        if each.direct == (job is Job.LLM_DIRECT)
     ]
 
 
-def _labels(service: str, node: str | None, engine: str) -> dict[str, str]:
-    return {"service": service, "engine": engine} | ({"node": node} if node else {})
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page to be read. `model` is what the inventory says of it, which no companion has."""
+
+    url: str
+    engine: str
+    service: str
+    node: str | None
+    model: str | None
+    direct: bool
+
+    @property
+    def labels(self) -> dict[str, str]:
+        node = {"node": self.node} if self.node else {}
+        return {"service": self.service, "engine": self.engine} | node
+
+
+def _pages(inventory: Inventory) -> Iterator[_Page]:
+    for name, service in inventory.services.items():
+        direct = service.scrape == "direct"
+        for replica in service.replicas:
+            yield _Page(replica.url, service.engine, name, replica.node, service.model, direct)
+            for companion in replica.companions:
+                yield _Page(companion.url, companion.engine, name, replica.node, None, direct)
+
+
+def _probed(page: _Page) -> TargetGroup:
+    return TargetGroup(targets=[page.url], labels=page.labels)
+
+
+def _direct(page: _Page) -> TargetGroup:
+    """As Prometheus scrapes it: address, scheme and path apart, and `model` where the engine's series name none."""
+    catalogue = _catalogue(page.engine)
+    parts = urlsplit(page.url)
+    base = parts.path.removesuffix(catalogue.metrics_path).removesuffix(METRICS_PATH)
+    labels = {"__scheme__": parts.scheme, "__metrics_path__": base + catalogue.metrics_path}
+    model = {"model": page.model} if page.model and catalogue.model_label is None else {}
+    return TargetGroup(targets=[instance_of(page.url)], labels=page.labels | model | labels)
+
+
+@cache
+def _catalogue(engine: str) -> EngineCatalogue:
+    """The catalogue file of an engine, read once: it is part of the package."""
+    return load_engine(Engine(engine))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.catalog import EngineCatalogue, Kind
+from exporters.catalog import Engine, EngineCatalogue, Kind, load_engine
 from exporters.exposition import Labels, Reader
 from exporters.inference.mapping import Mapper
 from exporters.inference.plausible import plausible
@@ -87,12 +87,13 @@ def unit(case: Case) -> dict[str, object]:
     return {"name": case.name, "interval": f"{STEP_SECONDS}s", "input_series": series, "promql_expr_test": tests}
 
 
-def document(engine: str, cases: Iterable[Case], path: Path) -> Path:
-    """A test file of promtool for the source rules of an engine."""
+def document(cases: Iterable[Case], path: Path) -> Path:
+    """A test file of promtool: the source rules of the cases' engines give what is expected, others nothing."""
     units = [unit(case) for case in cases]
     # Rules are evaluated when all is stored, and not before: they read no history but that of the engine's series.
     once = f"{STEPS * STEP_SECONDS}s"
-    content = {"rule_files": [str(SOURCES / f"{engine}.yml")], "evaluation_interval": once, "tests": units}
+    rules = [str(SOURCES / f"{engine.value}.yml") for engine in Engine if load_engine(engine).families]
+    content = {"rule_files": rules, "evaluation_interval": once, "tests": units}
     path.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
     return path
 

@@ -10,9 +10,27 @@ from typing import Any
 import pytest
 import yaml
 
-from recommender.inventory import instance_of
+from recommender.http.discovery import Job, target_groups
+from recommender.inventory import Inventory, instance_of
 
 TOKEN = "a-token-of-the-role-viewer"
+
+INVENTORY = Inventory.model_validate(
+    {
+        "services": {
+            "direct": {"engine": "vllm", "scrape": "direct", "replicas": [{"url": "http://GPU-2:8000", "node": "n3"}]},
+            "based": {"engine": "sglang", "scrape": "direct", "replicas": [{"url": "https://llm.example.org/base"}]},
+            "full": {"engine": "vllm", "scrape": "direct", "replicas": [{"url": "http://10.0.0.4/base/metrics"}]},
+            "deep": {"engine": "tensorrt_llm", "scrape": "direct", "replicas": [{"url": "http://10.0.0.5:8000"}]},
+            "unnamed": {
+                "engine": "tgi",
+                "model": "tiny",
+                "scrape": "direct",
+                "replicas": [{"url": "http://[2001:DB8::1]:3000"}],
+            },
+        }
+    }
+)
 
 # What the recommender's service discovery gives: engine URLs with the labels of the inventory.
 DISCOVERED: dict[str, list[dict[str, Any]]] = {
@@ -20,12 +38,7 @@ DISCOVERED: dict[str, list[dict[str, Any]]] = {
         {"targets": ["http://10.0.0.1:8000"], "labels": {"service": "chat", "node": "n1", "engine": "vllm"}},
         {"targets": ["https://llm.example.org/v2/metrics"], "labels": {"service": "web", "node": "n2"}},
     ],
-    "/api/v1/sd/vllm": [
-        {"targets": ["http://10.0.0.2:8000"], "labels": {"service": "direct", "node": "n3", "engine": "vllm"}},
-        {"targets": ["https://llm.example.org/base"], "labels": {"service": "based", "node": "n4"}},
-        {"targets": ["http://10.0.0.4:8000/base/metrics"], "labels": {"service": "full", "node": "n4"}},
-        {"targets": ["10.0.0.3:8000"], "labels": {"service": "plain", "node": "n4"}},
-    ],
+    "/api/v1/sd/llm-direct": [group.model_dump() for group in target_groups(INVENTORY, Job.LLM_DIRECT)],
     "/api/v1/sd/node": [{"targets": ["10.0.0.1:8003"], "labels": {"node": "n1"}}],
 }
 
@@ -121,31 +134,41 @@ NAMED = {
 }
 
 
-@pytest.mark.parametrize("job", ["llm-probe", "vllm"])
 def test_the_instance_is_named_as_the_recommender_names_the_replica(
-    promtool: Callable[..., str], installed: Path, discovery: str, monkeypatch: pytest.MonkeyPatch, job: str
+    promtool: Callable[..., str], installed: Path, discovery: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     groups = [{"targets": [url], "labels": {"service": url}} for url in NAMED]
-    monkeypatch.setitem(DISCOVERED, f"/api/v1/sd/{job}", groups)
-    found = {labels["service"]: labels["instance"] for labels in labels_of(promtool, installed, discovery, job)}
+    monkeypatch.setitem(DISCOVERED, "/api/v1/sd/llm-probe", groups)
+    found = {labels["service"]: labels["instance"] for labels in labels_of(promtool, installed, discovery, "llm-probe")}
     assert found == NAMED == {url: instance_of(url) for url in NAMED}
 
 
 def test_an_engine_scraped_directly_is_scraped_where_it_is(
     promtool: Callable[..., str], installed: Path, discovery: str
 ) -> None:
-    found = {labels["service"]: labels for labels in labels_of(promtool, installed, discovery, "vllm")}
+    found = {labels["service"]: labels for labels in labels_of(promtool, installed, discovery, "llm-direct")}
     where = {
         service: (labels["__scheme__"], labels["__address__"], labels["__metrics_path__"], labels["instance"])
         for service, labels in found.items()
     }
     assert where == {
-        "direct": ("http", "10.0.0.2:8000", "/metrics", "10.0.0.2:8000"),
+        "direct": ("http", "gpu-2:8000", "/metrics", "gpu-2:8000"),
         "based": ("https", "llm.example.org:443", "/base/metrics", "llm.example.org:443"),
-        "full": ("http", "10.0.0.4:8000", "/base/metrics", "10.0.0.4:8000"),
-        "plain": ("http", "10.0.0.3:8000", "/metrics", "10.0.0.3:8000"),
+        "full": ("http", "10.0.0.4:80", "/base/metrics", "10.0.0.4:80"),
+        "deep": ("http", "10.0.0.5:8000", "/prometheus/metrics", "10.0.0.5:8000"),
+        "unnamed": ("http", "[2001:db8::1]:3000", "/metrics", "[2001:db8::1]:3000"),
     }
-    assert "engine" not in found["direct"]
+
+
+def test_an_engine_scraped_directly_is_a_job_of_its_own(
+    promtool: Callable[..., str], installed: Path, discovery: str
+) -> None:
+    found = {labels["service"]: labels for labels in labels_of(promtool, installed, discovery, "llm-direct")}
+    assert {service: labels["job"] for service, labels in found.items()} == {
+        name: service.engine for name, service in INVENTORY.services.items()
+    }
+    assert not [labels for labels in found.values() if "engine" in labels]
+    assert {service: labels["model"] for service, labels in found.items() if "model" in labels} == {"unnamed": "tiny"}
 
 
 def test_a_node_is_scraped_at_its_exporter(promtool: Callable[..., str], installed: Path, discovery: str) -> None:

@@ -28,4 +28,4 @@ def synthetic(catalogue: EngineCatalogue) -> Iterator[Case]:
 def test_the_rules_read_every_source_as_the_prober_does(
     promtool: Callable[..., str], tmp_path: Path, engine: Engine
 ) -> None:
-    promtool("test", "rules", document(engine.value, synthetic(load_engine(engine)), tmp_path / "synthetic.yml"))
+    promtool("test", "rules", document(synthetic(load_engine(engine)), tmp_path / "synthetic.yml"))

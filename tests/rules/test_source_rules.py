@@ -22,6 +22,7 @@ PARTS = {
     for window in source_windows(stem, part)
 }
 SIGNALS = {**SOURCE_GAUGES, **COUNTERS, **{record: family for record, (family, _) in PARTS.items()}}
+FILES = source_files()
 EXPOSING = [engine for engine in Engine if load_engine(engine).families]
 
 
@@ -29,18 +30,18 @@ def recorded(text: str) -> list[str]:
     return [rule["record"] for group in yaml.safe_load(text)["groups"] for rule in group["rules"]]
 
 
-@pytest.mark.parametrize("name", source_files())
+@pytest.mark.parametrize("name", FILES)
 def test_the_committed_file_is_what_the_catalogue_gives(name: str) -> None:
-    assert (SOURCES_DIR / name).read_text(encoding="utf-8") == source_files()[name], "run: optiinfra build rules"
+    assert (SOURCES_DIR / name).read_text(encoding="utf-8") == FILES[name], "run: optiinfra build rules"
 
 
 def test_generation_is_deterministic_and_marked() -> None:
-    assert source_files() == source_files()
-    assert all(text.startswith(HEADER) for text in source_files().values())
+    assert source_files() == FILES
+    assert all(text.startswith(HEADER) for text in FILES.values())
 
 
 def test_the_prober_source_records_every_source_signal_once() -> None:
-    assert sorted(recorded(source_files()["optiinfra.yml"])) == sorted(SIGNALS)
+    assert sorted(recorded(FILES["optiinfra.yml"])) == sorted(SIGNALS)
 
 
 def gives(catalogue: EngineCatalogue, record: str, family: str) -> bool:
@@ -55,16 +56,16 @@ def gives(catalogue: EngineCatalogue, record: str, family: str) -> bool:
 
 
 def test_an_engine_with_an_exposition_has_a_source_and_no_other_has() -> None:
-    assert source_files().keys() == {"optiinfra.yml", *(f"{engine.value}.yml" for engine in EXPOSING)}
+    assert FILES.keys() == {"optiinfra.yml", *(f"{engine.value}.yml" for engine in EXPOSING)}
     assert set(Engine) - set(EXPOSING) == {Engine.OLLAMA}
     unknown = {path.name for path in SOURCES_DIR.glob("*.yml") if path.read_text(encoding="utf-8").startswith(HEADER)}
-    assert unknown == source_files().keys(), "a generated file whose engine is gone"
+    assert unknown == FILES.keys(), "a generated file whose engine is gone"
 
 
 @pytest.mark.parametrize("engine", EXPOSING)
 def test_a_direct_source_records_the_signals_of_the_families_that_the_engine_gives(engine: Engine) -> None:
     catalogue = load_engine(engine)
-    signals = [record for record in recorded(source_files()[f"{engine.value}.yml"]) if record.startswith("replica:")]
+    signals = [record for record in recorded(FILES[f"{engine.value}.yml"]) if record.startswith("replica:")]
     assert sorted(signals) == sorted(record for record, family in SIGNALS.items() if gives(catalogue, record, family))
 
 
@@ -78,13 +79,13 @@ def test_a_source_signal_records_a_family_of_its_kind() -> None:
 @pytest.mark.parametrize("engine", EXPOSING)
 def test_a_fleet_of_another_engine_is_not_looked_at(engine: Engine) -> None:
     others = re.compile(rf'\b(?:llm_)?up\b(?!\{{(?:engine|job)="{engine.value}"\}})')
-    for group in yaml.safe_load(source_files()[f"{engine.value}.yml"])["groups"]:
+    for group in yaml.safe_load(FILES[f"{engine.value}.yml"])["groups"]:
         for rule in group["rules"]:
             assert others.findall(rule["expr"]) == [], rule["record"]
 
 
 def test_recorded_names_of_steps_are_named_after_their_level() -> None:
-    steps = {r for r in recorded(source_files()["vllm.yml"]) if not r.startswith("replica:")}
+    steps = {r for r in recorded(FILES["vllm.yml"]) if not r.startswith("replica:")}
     assert steps == {"optiinfra:digit", "instance:vllm_cache_config:labels", "instance:vllm_cache_config:number"}
 
 

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from recommender.diagnosis import diagnose
 from recommender.executors import CommandExecutor
-from recommender.inventory import Inventory
+from recommender.inventory import Engine, Inventory
 from recommender.metrics import VerificationMetric
 from recommender.model import Evidence, KnobValue, Plan
 from recommender.planner import context_of, make_plan
@@ -217,8 +219,14 @@ def test_a_configuration_file_goes_before_the_inventory_which_stands_in_for_one_
     assert context.configured("max_batched_tokens", REPLICAS[0]) is None
 
 
-def test_an_engine_without_a_knob_catalogue_gets_advice(state: Builder) -> None:
-    inventory = _inventory("ollama", {"max_running_requests": 16}, [Path("1.yml")])
+def _without_knobs() -> list[str]:
+    known = {path.name for path in resources.files("recommender.knobs").iterdir()}
+    return [engine for engine in get_args(Engine) if f"{engine}.yml" not in known]
+
+
+@pytest.mark.parametrize("engine", _without_knobs())
+def test_an_engine_without_a_knob_catalogue_gets_advice(state: Builder, engine: str) -> None:
+    inventory = _inventory(engine, {"max_running_requests": 16}, [Path("1.yml")])
     context = context_of("chat", inventory.services["chat"], inventory.targets("chat"), None)
     plan = _plan(state("saturated", limit=16), context)
     assert plan.change is None

@@ -1,11 +1,14 @@
 """inventory.yml: what is legal, and what is said of what is not."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from exporters.catalog import COMPANIONS
+from exporters.catalog import Engine as CatalogueEngine
 from recommender.errors import ConfigError
-from recommender.inventory import Inventory, instance_of
+from recommender.inventory import Companion, Engine, Inventory, instance_of
 from recommender.inventory_file import load_inventory, parse_inventory
 from recommender.knobs import load
 
@@ -53,6 +56,17 @@ def test_without_a_file_there_is_an_empty_inventory() -> None:
     assert load_inventory(None) == Inventory()
 
 
+def test_the_engines_of_an_inventory_are_those_of_the_catalogue() -> None:
+    assert {*get_args(Engine)} == {engine.value for engine in CatalogueEngine if engine not in COMPANIONS}
+    assert {*get_args(Companion)} == {engine.value for engine in COMPANIONS}
+
+
+@pytest.mark.parametrize("engine", get_args(Engine))
+def test_every_engine_can_be_looked_after(engine: str) -> None:
+    text = f"services: {{chat: {{engine: {engine}, replicas: [{{url: 'http://a:1'}}]}}}}"
+    assert [target.engine for target in parse_inventory(text).targets("chat")] == [engine]
+
+
 def service(lines: str) -> str:
     return "services:\n  chat:\n    engine: vllm\n" + "".join(f"    {line}\n" for line in lines.splitlines())
 
@@ -69,7 +83,7 @@ BAD = [
     (service("replicas:\n- url: http://user:secret@a"), "has no user, password, query or fragment"),
     (
         service("replicas:\n- url: http://a:1\n- url: http://a:1/"),
-        "line 6: replica a:1 is already services.chat.replicas[0]; list each engine once",
+        "line 6: replica a:1 is already services.chat.replicas[0]; list each address once",
     ),
     (
         service("executor: {type: command}\nreplicas:\n- url: http://a:1"),
@@ -82,6 +96,19 @@ BAD = [
     (service("verification: {window_seconds: 60}"), "must hold at least 3 intervals"),
     (service("engine: sglang"), "line 4: 'services.chat.engine' is already on line 3"),
     ("services: {chat: {}}", "line 1: services.chat needs 'engine'"),
+    (
+        "services:\n  chat:\n    engine: ollama\n    scrape: direct",
+        "line 4: ollama has no metrics for Prometheus to read, only JSON; use scrape: probe",
+    ),
+    (
+        service("replicas:\n- url: http://a:1\n  companions:\n  - {engine: lmcache, url: http://a:1/metrics}"),
+        "line 7: companion a:1 is already services.chat.replicas[0]; list each address once",
+    ),
+    (
+        service("replicas:\n- url: http://a:1\n  companions:\n  - {engine: vllm, url: http://a:2}"),
+        "services.chat.replicas[0].companions[0].engine: Input should be 'lmcache' or 'kvoptkit'",
+    ),
+    ("services: {chat: {engine: lmcache}}", "line 1: services.chat.engine: Input should be 'vllm'"),
     ("services: {'a b': {engine: vllm}}", "'a b' is no name"),
     ("services: {chat: {engine: vlm}}", "'vllm'"),
     ("services: [1]", "line 1: services: Input should be a valid dictionary"),

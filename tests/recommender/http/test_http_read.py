@@ -29,7 +29,7 @@ def test_service_discovery_speaks_prometheus_format(intake: Live) -> None:
         {"targets": [f"http://127.0.0.1:{port}"], "labels": {"service": "chat", "engine": "vllm", "node": "n1"}}
         for port in (9001, 9002)
     ]
-    assert [group["targets"] for group in intake.get("/sd/vllm")] == [["http://127.0.0.1:9003"]]
+    assert [group["targets"] for group in intake.get("/sd/llm-direct")] == [["127.0.0.1:9003"]]
     assert intake.get("/sd/node") == [
         {"targets": ["127.0.0.1:8003"], "labels": {"node": "n1"}},
         {"targets": ["127.0.0.1:8003"], "labels": {"node": "n2"}},
