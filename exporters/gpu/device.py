@@ -120,9 +120,11 @@ class DeviceReader:
 
 
 def open_device(
-    index: int, tally_of: Callable[[str], Tally], *, slow_every: int, name_of: NameOf | None, timer: Callable[[], float]
+    index: int, meet: Callable[[str], Tally], *, slow_every: int, name_of: NameOf | None, timer: Callable[[], float]
 ) -> DeviceReader:
-    """Reach a device; `tally_of` gives the counters of a uuid. Raises the NVML error when it cannot be reached."""
+    """Reach a device; `meet` is told its uuid and gives its counters. Raises the NVML error when it is not reached."""
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    facts = identity(handle)
-    return DeviceReader(index, handle, facts, tally_of(facts.uuid), slow_every=slow_every, name_of=name_of, timer=timer)
+    uuid = nvml.nvmlDeviceGetUUID(handle)
+    tally = meet(uuid)
+    facts = identity(handle, uuid)
+    return DeviceReader(index, handle, facts, tally, slow_every=slow_every, name_of=name_of, timer=timer)

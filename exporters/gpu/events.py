@@ -71,6 +71,8 @@ class XidWatcher:
             self._on_session_lost(str(error))
         except UNSUPPORTED as error:
             self._log.info("gpu_events_not_supported", error=str(error))
+        except Exception:  # noqa: BLE001 - the edge: a defect of ours must not end the thread unseen
+            self._log.exception("gpu_events_ended")  # the readings go on
 
     def _listen(self) -> None:
         """Listen with one event set until it fails, as it does for all devices when one of them is lost."""

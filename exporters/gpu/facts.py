@@ -28,10 +28,10 @@ def versions() -> Versions:
     )
 
 
-def identity(handle: Handle) -> Identity:
-    """Facts of a device. Raises the NVML error when its uuid cannot be had."""
+def identity(handle: Handle, uuid: str) -> Identity:
+    """Facts of a device."""
     return Identity(
-        uuid=nvml.nvmlDeviceGetUUID(handle),
+        uuid=uuid,
         name=text(nvml.nvmlDeviceGetName, handle),
         compute_capability=text(_compute_capability, handle),
         pci_bus_id=text(_pci_bus_id, handle),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from structlog.typing import FilteringBoundLogger
 
-from exporters.errors import ExporterError, ReadError
+from exporters.errors import ExporterError, NoData, ReadError
 from exporters.gpu.device import DeviceReader, open_device
 from exporters.gpu.events import XidWatcher
 from exporters.gpu.processes import NameOf, process_name
@@ -30,10 +30,6 @@ class _View:
     workers: tuple[DeviceWorker, ...] = ()
     before: tuple[DeviceState, ...] = ()
     error: ExporterError | None = None
-
-    def devices(self) -> tuple[DeviceState, ...]:
-        """The devices as they are now, or as they were last."""
-        return tuple(worker.state() for worker in self.workers) or self.before
 
 
 class GpuSampler:
@@ -75,22 +71,31 @@ class GpuSampler:
     def snapshot(self) -> GpuSnapshot:
         """What is known now. Asks the driver nothing."""
         view = self._view
-        return GpuSnapshot(self._timer(), view.versions, view.devices(), view.error)
+        devices, error = self._devices(), view.error
+        if view.workers and not devices:
+            error = NoData("the first reading of the devices is under way")
+        return GpuSnapshot(self._timer(), view.versions, devices, error)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 self._session()
             except ExporterError as error:
-                devices = tuple(replace(device, lost=True) for device in self._view.devices())
-                self._view = _View(self._view.versions, before=devices, error=error)
-                self._first.set()
-                self._stopping.wait(self._settings.slow_interval_seconds)
+                self._fail(error)
+            except Exception as error:  # noqa: BLE001 - the edge: a defect of ours must not end the thread unseen
+                self._fail(ReadError(f"{type(error).__name__}: {error}"))
         self._first.set()
+
+    def _fail(self, error: ExporterError) -> None:
+        """Show the failure, and wait for the next try."""
+        devices = tuple(replace(device, lost=True) for device in self._devices())
+        self._view = _View(self._view.versions, before=devices, error=error)
+        self._first.set()
+        self._stopping.wait(self._settings.slow_interval_seconds)
 
     def _session(self) -> None:
         """Open a session, watch it until it is to be opened anew, close it. Raises when there is none or it failed."""
-        before = {device.index: device for device in self._view.devices()}
+        before = {device.index: device for device in self._devices()}
         versions, count = open_session(seen=bool(before))
         self._session_error = None
         self._hanging.clear()
@@ -115,16 +120,14 @@ class GpuSampler:
         settings = self._settings
         name_of: NameOf | None = process_name if settings.processes else None
 
-        def reader(device: int) -> DeviceReader:
-            return open_device(
-                device, self._tally_of, slow_every=settings.slow_every, name_of=name_of, timer=self._timer
-            )
+        def reach(device: int, meet: Callable[[str], Tally]) -> DeviceReader:
+            return open_device(device, meet, slow_every=settings.slow_every, name_of=name_of, timer=self._timer)
 
         return DeviceWorker(
             index,
             known,
-            self._tally_of(known.identity.uuid if known else ""),
-            open_device=reader,
+            open_device=reach,
+            tally_of=self._tally_of,
             interval_seconds=settings.interval_seconds,
             on_session_lost=self._lose_session,
             on_read=self._note_first,
@@ -161,7 +164,7 @@ class GpuSampler:
 
     def _end(self, threads: Sequence[DeviceWorker | XidWatcher]) -> None:
         """End the threads, then the session: NVML must not be shut down under a call."""
-        self._view = _View(self._view.versions, before=self._view.devices())
+        self._view = _View(self._view.versions, before=self._devices())
         for thread in threads:
             thread.stop()
         until = self._timer() + _STOP_SECONDS
@@ -173,6 +176,12 @@ class GpuSampler:
                     return  # the process ends, and with it the threads
                 self._view = replace(self._view, error=ReadError("the driver failed while a call to it hangs"))
         close_session()
+
+    def _devices(self) -> tuple[DeviceState, ...]:
+        """The devices as they are now, or as they were last; without those that are just being met."""
+        view, stale = self._view, self._settings.stale_seconds
+        met = (worker for worker in view.workers if worker.known or worker.read_once or worker.busy_seconds() > stale)
+        return tuple(worker.state() for worker in met) or view.before
 
     def _lose_session(self, why: str) -> None:
         self._session_error = why

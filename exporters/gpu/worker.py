@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import pynvml as nvml
 from structlog.typing import FilteringBoundLogger
@@ -11,6 +12,9 @@ from exporters.gpu.device import DeviceReader
 from exporters.gpu.errors import SESSION_LOST
 from exporters.gpu.snapshot import DeviceSample, DeviceState, Identity
 from exporters.gpu.tally import Tally
+
+OpenDevice: TypeAlias = Callable[[int, Callable[[str], Tally]], DeviceReader]
+"""Reaches the device of an index; calls back with its uuid, as soon as that is known, for its counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +34,24 @@ class DeviceWorker:
         self,
         index: int,
         known: DeviceState | None,
-        tally: Tally,
         *,
-        open_device: Callable[[int], DeviceReader],
+        open_device: OpenDevice,
+        tally_of: Callable[[str], Tally],
         interval_seconds: float,
         on_session_lost: Callable[[str], None],
         on_read: Callable[[], None],
         timer: Callable[[], float],
         log: FilteringBoundLogger,
     ) -> None:
-        """`known` is what an earlier session knew of the device of this index, and `tally` its counters."""
+        """`known` is what an earlier session knew of the device of this index; `tally_of` gives a uuid's counters."""
         self.index = index
         self.read_once = False  # whether a reading has ended, well or not
+        self.known = known is not None
+        identity = known.identity if known else Identity(uuid="")
+        self._tally_of = tally_of
         self._latest = _Latest(
-            identity=known.identity if known else Identity(uuid=""),
-            tally=tally,
+            identity=identity,
+            tally=tally_of(identity.uuid),
             sample=known.sample if known else None,
             lost="not read in this session yet" if known and known.lost else "",
         )
@@ -107,6 +114,8 @@ class DeviceWorker:
                 return
             except nvml.NVMLError as error:
                 self._lose(str(error))
+            except Exception as error:  # noqa: BLE001 - the edge: a defect of ours must not end the thread unseen
+                self._lose(f"{type(error).__name__}: {error}")
             finally:
                 self._busy_since = None
                 self.read_once = True
@@ -116,11 +125,18 @@ class DeviceWorker:
 
     def _read(self) -> None:
         if self._reader is None:
-            self._reader = self._open(self.index)
+            self._reader = self._open(self.index, self._meet)
         sample = self._reader.read()
         self._latest = _Latest(self._reader.identity, self._reader.tally, sample)
         self._lost_since = None
         self._note(self._reader)
+
+    def _meet(self, uuid: str) -> Tally:
+        """Know the device, before it is read: it may hang or be lost at once."""
+        before = self._latest
+        if before.identity.uuid != uuid:
+            self._latest = _Latest(Identity(uuid=uuid), self._tally_of(uuid), lost=before.lost)
+        return self._latest.tally
 
     def _lose(self, why: str) -> None:
         self._reader = None
