@@ -144,6 +144,26 @@ _ENGINE_PROCESSES = (
         _PROCESS,
     ),
     _gauge("host_process_open_fds", "Open files of these processes; absent when one may not be looked at.", _PROCESS),
+    _counter(
+        "host_process_cpu_periods_total",
+        "Periods in which the control groups of these processes ran under a CPU quota; control groups of version 2.",
+        _PROCESS,
+    ),
+    _counter(
+        "host_process_cpu_throttled_periods_total",
+        "Periods in which the control groups of these processes used up their CPU quota and had to wait.",
+        _PROCESS,
+    ),
+    _gauge(
+        "host_process_cpu_limit",
+        "CPUs that the quota of a control group of these processes is worth, the least of them; absent without one.",
+        _PROCESS,
+    ),
+    _gauge(
+        "host_process_memory_limit_bytes",
+        "Memory limit of a control group of these processes, the least of them; absent without one.",
+        _PROCESS,
+    ),
 )
 
 _ALL = (*_CPU, *_MEMORY, *_STORAGE, *_NETWORK, *_ENGINE_PROCESSES)

@@ -1,9 +1,9 @@
 """Processes and threads as `/proc/<pid>` gives them."""
 
 import errno
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from exporters.host.cgroup import ControlGroup, control_group
 from exporters.host.tree import HostTree, names_in, read_text
 
 # Enough to know an engine by; a command line can hold megabytes.
@@ -32,17 +32,18 @@ class Process:
     threads: tuple[Task, ...]
     resident_pages: int
     open_fds: int | None
+    group: ControlGroup | None
 
 
-def commands(tree: HostTree) -> Iterator[tuple[int, str]]:
-    """Give number and command line of each process that can be seen and has one (kernel threads have none).
+def process_numbers(tree: HostTree) -> list[int]:
+    """Give the numbers of the processes that can be seen, in their order."""
+    return sorted(int(entry) for entry in names_in(str(tree.procfs)) if entry.isdecimal())
 
-    In the order of the numbers.
-    """
-    for pid in sorted(int(entry) for entry in names_in(str(tree.procfs)) if entry.isdecimal()):
-        command = _read(f"{tree.procfs}/{pid}/cmdline")
-        if command:
-            yield pid, command[:_COMMAND_CHARACTERS].replace("\0", " ").strip()
+
+def command_line(tree: HostTree, pid: int) -> str | None:
+    """Give the arguments of a process, joined by spaces; None for a thread of the kernel and for one that is gone."""
+    command = _read(f"{tree.procfs}/{pid}/cmdline")
+    return command[:_COMMAND_CHARACTERS].replace("\0", " ").strip() if command else None
 
 
 def read_process(tree: HostTree, pid: int) -> Process | None:
@@ -59,7 +60,8 @@ def read_process(tree: HostTree, pid: int) -> Process | None:
             if thread is not None:
                 threads.append(_task(int(number), thread)[0])
     fds = _list(f"{root}/fd")
-    return Process(task, tuple(threads), resident, None if fds is None else len(fds))
+    group = control_group(tree, _read(f"{root}/cgroup") or "")
+    return Process(task, tuple(threads), resident, None if fds is None else len(fds), group)
 
 
 def _task(number: int, stat: str) -> tuple[Task, int]:

@@ -22,6 +22,11 @@ HOST_SIGNALS = (
         "Share of time in which the busiest thread of an engine ran; near 1, one thread holds the engine back, "
         "however idle the other CPUs are.",
     ),
+    Signal(
+        "node:host_engine_cpu_throttled:ratio",
+        "ratio",
+        "Share of periods in which an engine used up the CPU quota of its control group; the CPUs may be idle then.",
+    ),
     # -- memory
     Signal("node:host_memory_available:ratio", "ratio", "Available over total memory."),
     Signal("node:host_memory_pressure_some:ratio_rate2m", "ratio", "PSI memory some."),

@@ -31,6 +31,7 @@ UNITLESS = {
     "host_file_descriptors_maximum", "host_network_carrier", "host_network_up", "host_tcp_segments_sent_total",
     "host_tcp_segments_retransmitted_total", "host_tcp_listen_overflows_total", "host_tcp_listen_drops_total",
     "host_process_instances", "host_process_threads", "host_process_open_fds",
+    "host_process_cpu_periods_total", "host_process_cpu_throttled_periods_total", "host_process_cpu_limit",
     "host_network_receive_packets_total", "host_network_transmit_packets_total",
     "host_network_receive_errors_total", "host_network_transmit_errors_total", "host_network_receive_drops_total",
     "host_network_transmit_drops_total", "optiinfra_scrape_collector_success",

@@ -20,6 +20,7 @@ from exporters.host.tree import HostTree
 
 ValueOf = Callable[..., float | None]
 
+DATA = Path(__file__).parents[2] / "data" / "node_exporter"
 ENGINES = {
     "vllm": [
         "/usr/bin/python3 /usr/local/bin/vllm serve meta-llama/Llama-3.1-8B --port 8000",
@@ -47,7 +48,8 @@ OTHERS = [
 def _machine(tree: HostTree, tmp_path: Path) -> HostTree:
     """The recorded machine in a place where it can be moved on to the second instant."""
     shutil.copytree(tree.procfs, tmp_path / "proc")
-    return replace(tree, procfs=tmp_path / "proc")
+    shutil.copytree(tree.sysfs, tmp_path / "sys")
+    return replace(tree, procfs=tmp_path / "proc", sysfs=tmp_path / "sys")
 
 
 @pytest.fixture(name="processes")
@@ -56,12 +58,12 @@ def _processes(machine: HostTree) -> EngineProcesses:
 
 
 @pytest.fixture(name="move_on")
-def _move_on(machine: HostTree, tree: HostTree) -> Callable[[], None]:
+def _move_on(machine: HostTree) -> Callable[[], None]:
     """Make the machine the one that was recorded fifteen seconds later."""
 
     def move() -> None:
         shutil.rmtree(machine.procfs)
-        shutil.copytree(tree.procfs.parent / "later" / "proc", machine.procfs)
+        shutil.copytree(DATA / "later" / "proc", machine.procfs)
 
     return move
 
@@ -189,6 +191,85 @@ def test_open_files_that_cannot_all_be_counted_are_unknown(
 
     assert value_of(metrics, "host_process_open_fds", process="vllm") is None
     assert value_of(metrics, "host_process_open_fds", process="llamacpp") == 2
+
+
+def test_periods_of_a_cpu_quota_are_counted_while_watched_and_limits_are_the_tightest(
+    machine: HostTree, processes: EngineProcesses, move_on: Callable[[], None], value_of: ValueOf
+) -> None:
+    processes.sample()
+    move_on()
+    cpu_stat = machine.sysfs / "fs" / "cgroup" / "system.slice" / "vllm.service" / "cpu.stat"
+    cpu_stat.write_text((DATA / "later" / "sys" / cpu_stat.relative_to(machine.sysfs)).read_text())
+    metrics = processes.sample().metrics()
+
+    assert value_of(metrics, "host_process_cpu_periods_total", process="vllm") == 150
+    assert value_of(metrics, "host_process_cpu_throttled_periods_total", process="vllm") == 45
+    assert value_of(metrics, "host_process_cpu_limit", process="vllm") == 4
+    assert value_of(metrics, "host_process_memory_limit_bytes", process="vllm") == 32 * 2**30
+    # no quota: none of its periods was throttled, and there is no limit
+    assert value_of(metrics, "host_process_cpu_throttled_periods_total", process="llamacpp") == 0
+    assert value_of(metrics, "host_process_cpu_limit", process="llamacpp") is None
+    assert value_of(metrics, "host_process_memory_limit_bytes", process="llamacpp") is None
+
+
+@pytest.mark.parametrize(
+    "membership",
+    [
+        "5:cpu,cpuacct:/vllm\n1:name=systemd:/vllm\n",
+        "0::/\n",
+        "0::/../../vllm.service\n",
+        "0::/not/mounted/here\n",
+        None,
+    ],
+    ids=["version 1", "root", "another namespace", "unseen", "unreadable"],
+)
+def test_limits_that_cannot_be_seen_are_unknown(
+    processes: EngineProcesses, machine: HostTree, value_of: ValueOf, membership: str | None
+) -> None:
+    for pid in ("4100", "4200"):
+        path = machine.procfs / pid / "cgroup"
+        if membership is None:
+            path.unlink()
+        else:
+            path.write_text(membership)
+    metrics = processes.sample().metrics()
+
+    assert value_of(metrics, "host_process_instances", process="vllm") == 2
+    assert value_of(metrics, "host_process_cpu_periods_total", process="vllm") is None
+    assert value_of(metrics, "host_process_cpu_limit", process="vllm") is None
+    assert value_of(metrics, "host_process_cpu_limit", process="llamacpp") is None
+
+
+def test_both_hierarchies_at_once_are_found_under_unified(
+    processes: EngineProcesses, machine: HostTree, value_of: ValueOf
+) -> None:
+    root = machine.sysfs / "fs" / "cgroup"
+    shutil.copytree(root / "system.slice", root / "unified" / "system.slice")
+    shutil.rmtree(root / "system.slice")
+
+    assert value_of(processes.sample().metrics(), "host_process_cpu_limit", process="vllm") == 4
+
+
+def test_a_process_that_becomes_an_engine_is_found_within_twelve_looks_and_a_new_one_at_once(
+    machine: HostTree, value_of: ValueOf
+) -> None:
+    processes = EngineProcesses(machine, shipped_patterns())
+    processes.sample()
+    (machine.procfs / "4400" / "cmdline").write_text("vllm serve m")
+    shutil.copytree(machine.procfs / "4300", machine.procfs / "4301")
+    seen = [processes.sample().metrics() for _ in range(12)]
+
+    assert value_of(seen[0], "host_process_instances", process="llamacpp") == 2
+    assert [value_of(metrics, "host_process_instances", process="vllm") for metrics in seen] == [2] * 11 + [3]
+
+
+def test_an_engine_whose_number_goes_to_another_program_is_one_no_more(
+    processes: EngineProcesses, machine: HostTree, value_of: ValueOf
+) -> None:
+    processes.sample()
+    (machine.procfs / "4300" / "cmdline").write_text("sleep 60")
+
+    assert value_of(processes.sample().metrics(), "host_process_instances", process="llamacpp") is None
 
 
 def test_no_engine_is_no_data(machine: HostTree) -> None:
