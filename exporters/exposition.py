@@ -26,7 +26,7 @@ _SLICE_LINES = 2048
 # Label strings that are remembered, in characters: an honest fleet's few thousand are some hundred each.
 _CACHED_CHARACTERS = 2**22
 _NAME = re.compile(r"[ \t]*([^ \t{#]+)")
-_LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
+_LABEL = re.compile(r'[ \t]*((?!__)[a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r'\\([\\n"])')
 
 
@@ -150,7 +150,8 @@ def _value(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        number, stamp = text.split()  # raises where there are not two words
+        # Blanks and tabs stand between words, and not all that Unicode calls a space.
+        number, stamp = filter(None, text.strip().replace("\t", " ").split(" "))  # raises where there are not two
         int(stamp)
         value = float(number)
     if "_" in text:
