@@ -79,7 +79,7 @@ class XidWatcher:
         watched: dict[int | None, _Watched] = {}
         events = nvml.nvmlEventSetCreate()
         try:
-            missing = self._register(events, self._indices, watched)
+            missing = self._register(events, tuple(self._indices), watched)
             while not self._stop.is_set() and self._indices:
                 self._wait(events, watched)
                 missing = self._register(events, missing, watched)

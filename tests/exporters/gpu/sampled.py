@@ -66,7 +66,7 @@ class Gpus:
         until = time.monotonic() + _PATIENCE_SECONDS
         samples = self.scrape()
         while not holds(samples):
-            assert time.monotonic() < until, f"it never held; now {self.failure or samples}"
+            assert time.monotonic() < until, f"it never held; failure: {self.failure!r}; {len(samples)} samples"
             time.sleep(0.005)
             samples = self.scrape()
         return samples
