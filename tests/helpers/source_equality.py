@@ -76,11 +76,10 @@ def expected(case: Case) -> Series:
 def unit(case: Case) -> dict[str, object]:
     """A unit test of promtool: what is expected, each with its labels, and nothing else."""
     signals = expected(case)
-    assert signals, case.name
     end = f"{STEPS * STEP_SECONDS}s"
     everything = {"expr": 'count({__name__=~"replica:.+"})', "eval_time": end}
     tests = [
-        {**everything, "exp_samples": [{"labels": "{}", "value": len(signals)}]},
+        {**everything, "exp_samples": [{"labels": "{}", "value": len(signals)}] if signals else []},
         *(_close_to(signal, labels, value, end) for (signal, labels), value in signals.items()),
     ]
     series = list(_stored(case))
