@@ -94,6 +94,10 @@ class Reader:
                 name = _name(line)  # no labels, or blanks around the name: legal and rare
                 if name not in names:
                     continue
+                if brace > 0 and line[:brace].strip(_BLANKS) != name:  # an exemplar without labels before it, or damage
+                    wanted += 1
+                    skipped += 1
+                    continue
             wanted += 1
             try:
                 if brace > 0:

@@ -76,6 +76,9 @@ def test_whatever_is_put_together_is_read_as_by_the_reference_or_counted(text: s
         'h {a="b"} 1',
         "h{ } 1",
         "h{,} 1",
+        'h# {a="b"} 1',  # found by fuzz/exposition_fuzz.py
+        'h 5 {a="b"} 1',
+        'h 5 # {a="b"} 1',
     ],
 )
 def test_a_line_that_was_once_in_doubt_is_read_as_by_the_reference_or_counted(line: str) -> None:
