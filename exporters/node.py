@@ -22,8 +22,9 @@ from exporters.host.tree import HostTree
 from exporters.settings import DemoSettings, GpuSettings, HostSettings, NodeSettings
 from exporters.synthetic.gpus import SyntheticGpus
 
-# Readings that wait for hardware: a disk that hangs must not hang the page.
-_CAN_HANG = frozenset({Collector.FILESYSTEM})
+# Readings that wait for hardware: a disk that hangs, or a driver that is asked for its link's speed, must not hang the
+# page.
+_CAN_HANG = frozenset({Collector.FILESYSTEM, Collector.NETWORK})
 # A third of the usual scrape interval: fine enough for a busiest thread that changes, and little work.
 _PROCESS_SAMPLE_SECONDS = 5.0
 
@@ -71,6 +72,7 @@ def node_guard(
     try:
         yield Guard(collectors, timer=timer, log=log)
     finally:
+        processes.stop()
         if Collector.GPU in settings.collectors:
             gpus.stop()
 

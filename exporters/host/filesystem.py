@@ -14,6 +14,8 @@ from exporters.host.tree import HostTree
 _IMAGES = frozenset({"squashfs", "erofs", "iso9660", "udf"})
 # A file system on devices although the kernel does not know it as one: a pool stands between.
 _POOLED = frozenset({"zfs"})
+# Volumes of containers come and go with them: labels without bound, and their space is the space of a disk above.
+_CONTAINER_VOLUME = re.compile(r"/var/lib/(docker|containerd|containers|kubelet)/.+")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -56,7 +58,7 @@ def _mounts(tree: HostTree) -> Iterator[_Mount]:
     with tree.parsing("mounts"):
         for line in text.splitlines():
             device, mountpoint, fstype, _ = line.split(" ", 3)
-            if fstype in wanted:
+            if fstype in wanted and not _CONTAINER_VOLUME.match(mountpoint):
                 yield _Mount(_unescape(device), _unescape(mountpoint), fstype)
 
 

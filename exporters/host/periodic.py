@@ -9,6 +9,7 @@ from exporters.families import FamilySet
 
 # A sample may be late by as many intervals before it is too old to be given.
 _STALE_INTERVALS = 3
+_STOP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,10 @@ class Periodic:
         return self
 
     def stop(self) -> None:
-        """End sampling after the reading that is under way."""
+        """End sampling after the reading that is under way; one that hangs is not waited for."""
         self._stop.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
 
     def __call__(self) -> FamilySet:
         """Give the last sample or raise what it raised; `ReadError` when there is none or it is too old."""

@@ -24,7 +24,7 @@ def _host_page_file() -> Path:
 def _tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HostTree:
     """The recorded kernel files, and directories of fixed sizes where its file systems are mounted."""
     rootfs = tmp_path / "rootfs"
-    for directory in ("models", "mnt/with space", "snap/core/1", "etc"):
+    for directory in ("models", "mnt/with space", "snap/core/1", "etc", "var/lib/kubelet/pods/1/volumes/2"):
         (rootfs / directory).mkdir(parents=True)
     (rootfs / "etc" / "hosts").touch()
     sizes = {rootfs: (66053021, 20133274), rootfs / "models": (937684566, 468842283)}

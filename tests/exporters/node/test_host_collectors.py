@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +260,29 @@ def test_a_file_in_another_format_is_an_error_that_names_it(
     name, text = file
     with pytest.raises(ReadError, match=f"{name.partition('/')[2]}: not in the kernel's format: .*{why}"):
         read(collector, edited({name: text}))
+
+
+# Imported first: who is nobody may not be allowed to read this interpreter's files.
+UNPRIVILEGED = """
+import os
+from exporters.errors import NoData
+from exporters.host import host_collectors
+from exporters.host.tree import HostTree
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for name, read in host_collectors(HostTree.of_this_machine()).items():
+    try:
+        assert read().metrics(), name
+    except NoData:
+        pass
+"""
+
+
+def test_no_collector_needs_privileges() -> None:
+    command = [sys.executable, "-c", UNPRIVILEGED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class TestThisMachine:
