@@ -93,9 +93,17 @@ class Guard:
 def _run(read: Read) -> tuple[FamilySet | None, _State]:
     try:
         return read(), _State(_Outcome.DATA)
-    except NoData as reason:
-        return None, _State(_Outcome.NO_DATA, str(reason))
-    except PartialRead as error:
-        return error.families, _State(_Outcome.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - the edge: whatever a collector raises, the other families are served
-        return None, _State(_Outcome.FAILED, f"{type(error).__name__}: {error}")
+        # A collector may raise what it keeps. Each raise would add to its traceback, and so hold on to all that this
+        # and earlier scrapes gave.
+        return _failed(error.with_traceback(None))
+
+
+def _failed(error: Exception) -> tuple[FamilySet | None, _State]:
+    match error:
+        case NoData():
+            return None, _State(_Outcome.NO_DATA, str(error))
+        case PartialRead():
+            return error.families, _State(_Outcome.FAILED, str(error))
+        case _:
+            return None, _State(_Outcome.FAILED, f"{type(error).__name__}: {error}")

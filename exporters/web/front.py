@@ -16,13 +16,13 @@ from typing import Any, TypeAlias
 from structlog.typing import FilteringBoundLogger
 
 from exporters.errors import WebConfigError
+from exporters.web.secure import SecureSocket
 from exporters.web.tls import ServerTls
 
 Address: TypeAlias = tuple[Any, ...]
 HandOn: TypeAlias = Callable[[socket.socket, Address], None]
 
-_CHUNK_BYTES = 65536
-_SHUTDOWN_SECONDS = 1.0
+_CHUNK_BYTES = 16384  # a TLS record
 
 
 class TlsFront:
@@ -82,61 +82,57 @@ class TlsFront:
             await asyncio.gather(*pending, return_exceptions=True)
 
     async def _serve(self, connection: socket.socket, address: Address) -> None:
-        try:
-            reader, writer = await self._greet(connection)
-        except (OSError, WebConfigError) as error:  # a bad configuration is logged where it is read
-            # At debug: anyone can fail handshakes by the thousand.
-            self._log.debug("tls_handshake_failed", client=address[0], error=str(error) or type(error).__name__)
-            connection.close()
-            return
-        try:
-            await self._relay(reader, writer, address)
-        except OSError as error:
-            self._log.debug("tls_connection_lost", client=address[0], error=str(error) or type(error).__name__)
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
+        with contextlib.closing(connection):
+            try:
+                secure = await self._greet(connection)
+            except (OSError, WebConfigError) as error:  # a bad configuration is logged where it is read
+                # At debug: anyone can fail handshakes by the thousand.
+                self._log.debug("tls_handshake_failed", client=address[0], error=str(error) or type(error).__name__)
+                return
+        with contextlib.closing(secure):
+            try:
+                await self._relay(secure, address)
+            except OSError as error:
+                self._log.debug("tls_connection_lost", client=address[0], error=str(error) or type(error).__name__)
 
-    async def _greet(self, connection: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _greet(self, connection: socket.socket) -> SecureSocket:
         tls = self._current()
-        reader = asyncio.StreamReader(loop=self._loop)
-        transport, protocol = await self._loop.connect_accepted_socket(
-            lambda: asyncio.StreamReaderProtocol(reader, loop=self._loop),
-            connection,
-            ssl=tls.context,
-            ssl_handshake_timeout=self._handshake_seconds,
-            ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
-        )
-        if not tls.welcomes(transport.get_extra_info("peercert")):
-            transport.abort()
-            raise ssl.SSLError("none of the certificate's names is in client_allowed_sans")
-        return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
+        secure = SecureSocket(connection, tls.context, self._loop)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(secure.close)
+            async with asyncio.timeout(self._handshake_seconds):
+                await secure.greet()
+            if not tls.welcomes(secure.peer()):
+                raise ssl.SSLError("none of the certificate's names is in client_allowed_sans")
+            on_failure.pop_all()
+        return secure
 
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: Address) -> None:
-        outer, inner = socket.socketpair()
-        inner_reader, inner_writer = await asyncio.open_connection(sock=outer)
-        self._hand_on(inner, address)
-        ways = [
-            self._loop.create_task(self._copy(reader, inner_writer)),
-            self._loop.create_task(self._copy(inner_reader, writer)),
-        ]
-        try:
-            # Whoever ends first ends both: a client that left, or a server that has said all.
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            inner_writer.close()
-            with contextlib.suppress(OSError):
-                await inner_writer.wait_closed()
+    async def _relay(self, secure: SecureSocket, address: Address) -> None:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(0)
+        self._hand_on(theirs, address)
+        with contextlib.closing(ours):
+            ways = [
+                self._loop.create_task(self._inwards(secure, ours)),
+                self._loop.create_task(self._outwards(ours, secure)),
+            ]
+            try:
+                # Whoever ends first ends both: a client that left, or a server that has said all.
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(_CHUNK_BYTES):
-            writer.write(data)
+    async def _inwards(self, secure: SecureSocket, ours: socket.socket) -> None:
+        while data := await secure.read(_CHUNK_BYTES):
             async with asyncio.timeout(self._stalled_seconds):
-                await writer.drain()
+                await self._loop.sock_sendall(ours, data)
+
+    async def _outwards(self, ours: socket.socket, secure: SecureSocket) -> None:
+        while data := await self._loop.sock_recv(ours, _CHUNK_BYTES):
+            async with asyncio.timeout(self._stalled_seconds):
+                await secure.write(data)
 
     def _note(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self._log.debug("tls_event", message=context.get("message"), error=str(context.get("exception", "")))

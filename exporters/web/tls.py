@@ -42,6 +42,7 @@ def server_tls(config: TlsServerConfig) -> ServerTls:
     context.minimum_version = _VERSIONS[config.min_version]
     context.maximum_version = _VERSIONS[config.max_version]
     context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION  # it lets a client make the server work at no cost
     if not config.prefer_server_cipher_suites:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     suites = [suite for name in config.cipher_suites if (suite := CIPHER_SUITES[name])]

@@ -99,3 +99,18 @@ def test_a_scrape_can_choose_collectors(guard_of: Callable[..., Guard], value_of
 
     assert value_of(metrics, "host_load1") == 1.5
     assert value_of(metrics, "optiinfra_scrape_collector_success", collector="cpu") is None
+
+
+def test_an_error_that_a_collector_keeps_and_raises_again_holds_on_to_no_scrape(
+    timer: Callable[[], float], log: FilteringBoundLogger
+) -> None:
+    kept = NoData("no GPU")
+
+    def read() -> FamilySet:
+        raise kept
+
+    guard = Guard({Collector.GPU: read}, timer=timer, log=log)
+    for _ in range(3):
+        list(guard.read())
+
+    assert kept.__traceback__ is None

@@ -1,6 +1,7 @@
 """The exporter's server behind a web configuration: users, headers, TLS, client certificates, changes while it runs."""
 
 import contextlib
+import gc
 import os
 import select
 import socket
@@ -181,6 +182,26 @@ def test_clients_that_never_finish_their_handshake_keep_nobody_out(serve: Serve,
         started = time.monotonic()
         assert running.ask().text == "hello over https"
         assert time.monotonic() - started < 5
+
+
+def test_handshakes_that_fail_leave_nothing_in_memory(serve: Serve, tls_section: str, events: list[Any]) -> None:
+    running = serve(tls_section)
+    running.ask()
+    gc.collect()
+    gc.disable()  # what only the collector frees would pile up until it runs
+    try:
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", running.server.port), timeout=30) as junk:
+                junk.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                with contextlib.suppress(ConnectionResetError):
+                    while junk.recv(1000):
+                        pass
+        left = [found for found in gc.get_objects() if isinstance(found, ssl.SSLSocket)]
+    finally:
+        gc.enable()
+
+    assert len(named(events, "tls_handshake_failed")) == 50
+    assert len(left) <= 1
 
 
 def test_clients_that_send_half_a_request_keep_nobody_out(serve: Serve, tls_section: str) -> None:
