@@ -7,7 +7,7 @@ from types import FrameType
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from exporters.agent.build import Exporter, registration
+from exporters.agent.build import Exporter, orchestrator_of, registration
 from exporters.agent.figures import ScrapeCounter
 from exporters.app import ExporterApp
 from exporters.blackbox.config import load_config
@@ -38,6 +38,7 @@ def run(settings: ExporterSettings, log_level: str) -> None:
 
 
 def _serve(settings: ExporterSettings, guard: Guard, log: FilteringBoundLogger) -> None:
+    orchestrator = orchestrator_of(settings.agent)  # what cannot be used is told before a port is taken
     about, allowed = about_exporter(demo=settings.demo is not None), _allowed(settings.probe)
     completions = _completions(settings.blackbox, allowed, about)
     app = ExporterApp(
@@ -59,7 +60,7 @@ def _serve(settings: ExporterSettings, guard: Guard, log: FilteringBoundLogger) 
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, stop)
-    with registration(settings.agent, itself, about, log):
+    with registration(settings.agent, orchestrator, itself, about, log):
         log.info("exporter_listening", url=server.url, collectors=sorted(settings.node.collectors))
         server.run()
 

@@ -37,16 +37,17 @@ class Exporter:
 
 @contextmanager
 def registration(
-    settings: AgentSettings | None, exporter: Exporter, about: CollectorRegistry, log: FilteringBoundLogger
+    settings: AgentSettings | None,
+    orchestrator: Orchestrator | None,
+    exporter: Exporter,
+    about: CollectorRegistry,
+    log: FilteringBoundLogger,
 ) -> Iterator[None]:
-    """Keep `exporter` registered while the block runs, and its agent's metrics in `about`; nothing without settings.
-
-    Raises SettingsError on entering, for a URL or a token file that cannot be used.
-    """
-    if settings is None:
+    """Keep `exporter` registered while the block runs, and its agent's metrics in `about`; nothing without settings."""
+    if settings is None or orchestrator is None:
         yield
         return
-    agent = _build(settings, exporter, log)
+    agent = _build(settings, orchestrator, exporter, log)
     about.register(agent)
     agent.start()
     try:
@@ -55,7 +56,25 @@ def registration(
         agent.stop()
 
 
-def _build(settings: AgentSettings, exporter: Exporter, log: FilteringBoundLogger) -> Agent:
+def orchestrator_of(settings: AgentSettings | None) -> Orchestrator | None:
+    """The orchestrator that the settings name. Raises SettingsError for a URL or a token file that cannot be used."""
+    if settings is None:
+        return None
+    try:
+        found = Orchestrator.at(
+            settings.orchestrator_url, settings.path_prefix, settings.token_file, clock=time.monotonic
+        )
+    except TargetError as error:
+        raise SettingsError(f"--orchestrator-url: {error}") from None
+    if settings.token_file is not None:
+        try:
+            read_token(settings.token_file)
+        except OrchestratorError as error:
+            raise SettingsError(f"--agent-token-file: {error}") from None
+    return found
+
+
+def _build(settings: AgentSettings, orchestrator: Orchestrator, exporter: Exporter, log: FilteringBoundLogger) -> Agent:
     # Every attempt is counted and every change of outcome logged by the agent itself.
     stamina.instrumentation.set_on_retry_hooks([])
     guard, scrapes = exporter.guard, exporter.scrapes
@@ -71,7 +90,7 @@ def _build(settings: AgentSettings, exporter: Exporter, log: FilteringBoundLogge
     figures = Figures(offer, collect=guard.collect, scrapes=lambda: scrapes.served, use=own_use, clock=time.monotonic)
     return Agent(
         Identity(settings.agent_id, settings.heartbeat_seconds),
-        _orchestrator(settings),
+        orchestrator,
         about=figures.about,
         figures=figures.figures,
         clock=time.monotonic,
@@ -79,21 +98,6 @@ def _build(settings: AgentSettings, exporter: Exporter, log: FilteringBoundLogge
         jitter=random.random,
         log=log,
     )
-
-
-def _orchestrator(settings: AgentSettings) -> Orchestrator:
-    try:
-        found = Orchestrator.at(
-            settings.orchestrator_url, settings.path_prefix, settings.token_file, clock=time.monotonic
-        )
-    except TargetError as error:
-        raise SettingsError(f"--orchestrator-url: {error}") from None
-    if settings.token_file is not None:
-        try:
-            read_token(settings.token_file)
-        except OrchestratorError as error:
-            raise SettingsError(f"--agent-token-file: {error}") from None
-    return found
 
 
 def _reachable(url: str) -> str:

@@ -144,13 +144,15 @@ def live(loops: bool = True, **settings: Any) -> Iterator[Live]:
 
 
 @contextmanager
-def process(directory: Path, environment: dict[str, str]) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
-    """The real command in a process of its own; killed at the end if the test has not done it."""
+def process(
+    directory: Path, environment: dict[str, str], port: int = 0
+) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
+    """The real command in a process of its own, on a free port; killed at the end if the test has not done it."""
     log = directory / "recommender.log"
     with (
         log.open("ab") as out,
         subprocess.Popen(
-            [sys.executable, "-c", "from recommender.cli import main; main()", "recommender", "--port", "0"],
+            [sys.executable, "-c", "from recommender.cli import main; main()", "recommender", "--port", str(port)],
             env={**os.environ, **environment, "OPTIINFRA_AGENT_ID": "test", "PYTHONUNBUFFERED": "1"},
             stdout=out,
             stderr=out,
