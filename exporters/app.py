@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -60,6 +60,10 @@ class Prober(Protocol):
         """
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the routes look at."""
@@ -70,6 +74,7 @@ class Request:
     accept: str
     accept_encoding: str
     scrape_timeout: str | None
+    abandoned: Callable[[], bool]
 
     @classmethod
     def of(cls, environ: WSGIEnvironment) -> "Request":
@@ -81,6 +86,7 @@ class Request:
             accept=environ.get("HTTP_ACCEPT", ""),
             accept_encoding=environ.get("HTTP_ACCEPT_ENCODING", ""),
             scrape_timeout=environ.get("HTTP_X_PROMETHEUS_SCRAPE_TIMEOUT_SECONDS"),
+            abandoned=environ.get("waitress.client_disconnected", _never),
         )
 
 
@@ -148,6 +154,10 @@ class ExporterApp:
         if request.method not in {"GET", "HEAD"}:
             response = _text(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} is not supported here; use GET")
             return Response(response.status, response.body, headers=(("Allow", "GET, HEAD"),))
+        if request.abandoned():
+            # It waited for a thread longer than whoever asked would wait. Were it answered nevertheless, an exporter
+            # that fell behind once would work for nobody from then on.
+            return _text(HTTPStatus.SERVICE_UNAVAILABLE, "nobody waits for this answer any more")
         try:
             return route(request)
         except Exception:  # noqa: BLE001 - the edge: a defect in one route answers 500 and is logged

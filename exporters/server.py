@@ -80,6 +80,7 @@ class HttpServer:
             sockets=[listener],
             threads=_THREADS,
             connection_limit=_CONNECTIONS,
+            channel_request_lookahead=1,  # what is read ahead tells that a client has gone
             channel_timeout=_QUIET_SECONDS,
             cleanup_interval=_CLEANUP_SECONDS,
             max_request_header_size=_HEADER_BYTES,

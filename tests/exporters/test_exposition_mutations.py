@@ -91,7 +91,7 @@ def test_what_the_reference_reads_and_the_format_does_not_have_is_counted(line: 
     assert READER.read(line).skipped == 1
 
 
-@pytest.mark.parametrize("line", ['{"h",a="b"} 1', "\u2003h 1"])
+@pytest.mark.parametrize("line", ['{"h",a="b"} 1', "\u2003h 1", 'h\r{a="b"} 1'])
 def test_what_does_not_begin_with_a_wanted_name_is_passed_over(line: str) -> None:
     assert reference_line(line) is not None
     assert READER.read(line) == Reader([]).read("")

@@ -7,7 +7,7 @@ Line by line, for lines of wanted names:
   on purpose: words after the timestamp, timestamps that are no integers, exemplars, a comma before the first label,
   label names in quotes, labels longer than 4096 characters.
 * Two kinds of line the reference reads as a series and our reader as none, uncounted, since they do not begin with its
-  name: the name in quotes inside the braces (a later format), and blanks other than space and tab before the name.
+  name: the name in quotes inside the braces (a later format), and blanks other than space and tab around the name.
 
 A page is read as its lines are, the first of repeated series.
 """
@@ -72,7 +72,8 @@ def _only(reading: Reading) -> Sample | None:
 
 
 def _begins_with(name: str, line: str) -> bool:
-    return line.lstrip(" \t").startswith(name)
+    line = line.lstrip(" \t")
+    return line.startswith(name) and line[len(name) :][:1] in ("", " ", "\t", "{")
 
 
 def _as_float(value: float) -> float:
