@@ -107,7 +107,9 @@ class BlackboxProber:
     def _make(self, question: "_Question", into: Measured) -> ProbeError | None:
         module = question.module
         try:
-            with self._budget.spend((question.name, question.base), module.max_tokens, module.min_interval_seconds):
+            with self._budget.spend(
+                (question.name, question.base.root), module.max_tokens, module.min_interval_seconds
+            ):
                 self._tally.reserve(question.name, module.max_tokens)
                 self._asker.ask(
                     question.base, module, question.model, lambda: question.seconds - into.stopwatch.now(), into
@@ -163,9 +165,10 @@ class Tally:
 
 def _families(question: _Question, measured: Measured, failure: ProbeError | None) -> Iterator[tuple[Family, Samples]]:
     max_tokens = question.module.max_tokens
+    asked = failure is None or failure.reason not in _NOT_ASKED
     known: dict[str, float | None] = {
-        "llm_probe_success": None if failure and failure.reason in _NOT_ASKED else float(failure is None),
-        "llm_probe_duration_seconds": measured.stopwatch.now(),
+        "llm_probe_success": float(failure is None) if asked else None,
+        "llm_probe_duration_seconds": measured.stopwatch.now() if asked else None,
         "llm_probe_time_to_first_token_seconds": measured.time_to_first_token(),
         "llm_probe_inter_token_latency_seconds": measured.inter_token_latency(max_tokens),
         "llm_probe_inter_token_latency_max_seconds": measured.longest_gap,
@@ -173,21 +176,16 @@ def _families(question: _Question, measured: Measured, failure: ProbeError | Non
         "llm_probe_http_status_code": measured.status,
         "llm_probe_response_bytes": measured.body_bytes,
     }
+    what = (
+        ("module", question.name),
+        ("endpoint", question.module.endpoint.value),
+        ("model", measured.model),
+    )
     labelled: dict[str, list[Sample]] = {
         "llm_probe_phase_duration_seconds": [
             Sample("", (("phase", phase.value),), seconds) for phase, seconds in measured.stopwatch.phases().items()
         ],
-        "llm_probe_info": [
-            Sample(
-                "",
-                (
-                    ("module", question.name),
-                    ("endpoint", question.module.endpoint.value),
-                    ("model", measured.model),
-                ),
-                1.0,
-            )
-        ],
+        "llm_probe_info": [Sample("", what, 1.0)] if asked and measured.model else [],
         "llm_probe_failure_info": [Sample("", (("reason", failure.reason.value),), 1.0)] if failure else [],
     }
     for family in BLACKBOX_FAMILIES.values():

@@ -40,7 +40,9 @@ class BlackboxPhase(StrEnum):
 
 _ALL = (
     Family("llm_probe_success", Kind.GAUGE, "1 when a completion came whole, 0 when not; absent when none was asked."),
-    Family("llm_probe_duration_seconds", Kind.GAUGE, "Time that the probe took, all phases."),
+    Family(
+        "llm_probe_duration_seconds", Kind.GAUGE, "Time that the probe took, all phases; absent when none was made."
+    ),
     Family("llm_probe_phase_duration_seconds", Kind.GAUGE, "Time that a phase of the probe took.", ("phase",)),
     Family(
         "llm_probe_time_to_first_token_seconds",
@@ -58,7 +60,7 @@ _ALL = (
     ),
     Family("llm_probe_http_status_code", Kind.GAUGE, "HTTP status of the answer."),
     Family("llm_probe_response_bytes", Kind.GAUGE, "Bytes of the answer's body that were read."),
-    Family("llm_probe_info", Kind.INFO, "What was asked; always 1.", ("module", "endpoint", "model")),
+    Family("llm_probe_info", Kind.INFO, "What was asked of which model; always 1.", ("module", "endpoint", "model")),
     Family("llm_probe_failure_info", Kind.INFO, "Why the probe gave no success; absent on success.", ("reason",)),
 )
 

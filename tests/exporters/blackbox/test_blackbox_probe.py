@@ -406,7 +406,7 @@ def test_over_budget_nothing_is_sent(make: Make, endpoint: Endpoint, clock: Cloc
     assert [samples(probe(prober, endpoint)).get("llm_probe_success") for _ in range(2)] == [1, 1]
     refused = probe(prober, endpoint)
     assert failure(refused) == BlackboxFailure.BUDGET
-    assert "llm_probe_success" not in samples(refused)
+    assert samples(refused) == {"llm_probe_failure_info budget": 1}
     assert b"# probes_per_minute is spent; again in 30 s" in refused.body
     assert len(endpoint.asked) == 2
     clock.ahead += 31
@@ -417,7 +417,8 @@ def test_one_target_is_left_alone_for_a_while_and_others_are_not(make: Make, end
     prober = make(min_interval_seconds=30, model="m")
     endpoint.replies["/b" + CHAT] = stream(GOOD)
     assert samples(probe(prober, endpoint))["llm_probe_success"] == 1
-    assert failure(probe(prober, endpoint)) == BlackboxFailure.BUDGET
+    for same in (endpoint.netloc, f"{endpoint.netloc}/v1", f"http://{endpoint.netloc}/metrics"):
+        assert failure(prober.probe("completion", same)) == BlackboxFailure.BUDGET
     assert samples(prober.probe("completion", f"{endpoint.netloc}/b"))["llm_probe_success"] == 1
     clock.ahead += 30
     assert samples(probe(prober, endpoint))["llm_probe_success"] == 1
