@@ -34,12 +34,18 @@ def network(tree: HostTree) -> FamilySet:
 
 def _link(tree: HostTree, out: FamilySet, name: str) -> None:
     """Add what `/sys/class/net` says: Documentation/ABI/testing/sysfs-class-net."""
-    state = tree.sys_if_there(f"class/net/{name}/operstate")
+    state, carrier, speed = (_attribute(tree, name, what) for what in ("operstate", "carrier", "speed"))
     # "unknown" is what the loopback and some tunnels say: nobody knows, so nothing is said.
-    out.add("host_network_up", None if state is None else _UP.get(state.strip()), name)
-    carrier = tree.sys_if_there(f"class/net/{name}/carrier")
+    out.add("host_network_up", None if state is None else _UP.get(state), name)
     out.add("host_network_carrier", None if carrier is None else int(carrier), name)
-    speed = tree.sys_if_there(f"class/net/{name}/speed")
     # -1 where the driver knows none (virtual links), or the link is down.
     known = speed is not None and int(speed) > 0
     out.add("host_network_speed_bytes_per_second", int(speed or 0) * _BYTES_PER_SECOND if known else None, name)
+
+
+def _attribute(tree: HostTree, interface: str, what: str) -> str | None:
+    try:
+        text = tree.sys_if_there(f"class/net/{interface}/{what}")
+    except OSError:
+        return None  # a driver that cannot answer: its link's state is unknown, its counters are not
+    return None if text is None else text.strip()

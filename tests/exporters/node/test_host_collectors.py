@@ -152,6 +152,18 @@ def test_a_link_says_speed_and_state_only_where_they_are_known(read: Callable[..
     assert value_of(metrics, "host_network_carrier", interface="eth1") == 0
 
 
+def test_a_driver_that_cannot_answer_leaves_its_links_counters(
+    read: Callable[..., Any], edited: Edit, value_of: ValueOf
+) -> None:
+    broken = edited({"sys/class/net/eth0/speed": None})
+    (broken.sysfs / "class" / "net" / "eth0" / "speed").mkdir()  # reading it is an error
+    metrics = read(Collector.NETWORK, broken)
+
+    assert value_of(metrics, "host_network_speed_bytes_per_second", interface="eth0") is None
+    assert value_of(metrics, "host_network_up", interface="eth0") == 1
+    assert value_of(metrics, "host_network_receive_packets_total", interface="eth0") == 10181000
+
+
 def test_tcp_counters_are_found_by_name_whatever_the_order_of_the_columns(
     read: Callable[..., Any], edited: Edit, value_of: ValueOf
 ) -> None:

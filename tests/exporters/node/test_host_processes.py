@@ -277,6 +277,42 @@ def test_no_engine_is_no_data(machine: HostTree) -> None:
         EngineProcesses(machine, (EnginePattern("engine", re.compile("no such thing")),)).sample()
 
 
+BUSY = """
+import sys, threading, time
+idle = threading.Thread(target=sys.stdin.read)
+idle.start()
+until = time.thread_time() + 0.5
+while time.thread_time() < until:
+    pass
+print("done", flush=True)
+idle.join()
+"""
+
+
+def test_a_real_thread_that_works_is_the_busiest_by_the_time_that_it_took(value_of: ValueOf) -> None:
+    marker = f"busy-engine-{os.getpid()}"
+    processes = EngineProcesses(HostTree.of_this_machine(), (EnginePattern("it", re.compile(f" {marker}$")),))
+    with pytest.raises(NoData):
+        processes.sample()
+    command = [sys.executable, "-c", BUSY, marker]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as engine:
+        assert engine.stdout is not None
+        assert engine.stdout.readline() == "done\n"
+        metrics = processes.sample().metrics()
+        engine.communicate(timeout=30)
+
+    assert value_of(metrics, "host_process_threads", process="it") == 2
+    user, system = (
+        value_of(metrics, "host_process_cpu_seconds_total", process="it", mode=mode) for mode in ("user", "system")
+    )
+    busiest = value_of(metrics, "host_process_busiest_thread_cpu_seconds_total", process="it")
+    assert user is not None
+    assert system is not None
+    assert busiest is not None
+    assert user + system >= 0.5
+    assert busiest == pytest.approx(user + system, abs=0.05)  # the idle one's, and two ticks of rounding
+
+
 PROGRAM = """
 import os, re, sys
 from exporters.host.patterns import EnginePattern
