@@ -8,8 +8,10 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from exporters.app import PAGES
+from exporters.blackbox.config import BudgetLimits, parse_config
 from exporters.cli import exporter
 from exporters.web.config import ClientAuth, HttpServerConfig, TlsServerConfig, WebConfig
 
@@ -69,6 +71,22 @@ def test_the_keys_of_the_web_configuration_are_documented(text: str) -> None:
         assert re.search(rf"`[^`]*{name}[^`]*`", section), name
 
 
+def test_the_snippets_for_prometheus_are_valid(text: str, tmp_path: Path) -> None:
+    snippets = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    jobs = [
+        snippet if "scrape_configs" in snippet else {"scrape_configs": [{"job_name": "a", **snippet}]}
+        for snippet in snippets
+    ]
+    config = tmp_path / "prometheus.yml"
+
+    assert jobs
+    for job in jobs:
+        config.write_text(yaml.safe_dump(job), encoding="utf-8")
+        command = ["promtool", "check", "config", "--syntax-only", str(config)]
+        checked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert checked.returncode == 0, checked.stderr
+
+
 def test_links_of_the_document_lead_somewhere(text: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", text)
 
@@ -99,3 +117,13 @@ def test_the_unit_runs_the_command_that_is_installed() -> None:
     assert "DynamicUser=yes" in lines
     assert "CapabilityBoundingSet=" in lines
     assert not [line for line in lines if line.startswith(("PrivateDevices", "ProtectProc", "MemoryDenyWriteExecute"))]
+
+
+def test_the_example_of_a_blackbox_configuration_is_valid_in_all_it_shows() -> None:
+    text = (ROOT / "docs" / "examples" / "blackbox.yml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"(?m)^(    )# ", r"\1", text)
+
+    for variant in (text, uncommented):
+        assert list(parse_config(variant, "blackbox.yml").modules) == ["completion"]
+    assert "Authorization" in parse_config(uncommented, "blackbox.yml").modules["completion"].headers
+    assert parse_config(text, "blackbox.yml").budget == BudgetLimits()
