@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,10 @@ class Running:
             raise click.ClickException(f"the exporter answered {answer.status}: {body[:200]!r}")
         return body
 
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
     def wait_for(self, gpus: int) -> None:
         """Return when every GPU was read, also what is read seldom."""
         until = time.monotonic() + START_SECONDS
@@ -96,7 +100,8 @@ def running(folder: Path) -> Iterator[Running]:
     environment = {**os.environ, **stub.env}
     with subprocess.Popen(COMMAND, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            yield Running(process)
+            with closing(Running(process)) as exporter:
+                yield exporter
         finally:
             process.terminate()
 
