@@ -17,6 +17,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 _BUILD: dict[str, tuple[str, str]] = {
     "rules": ("rules.cli:build", "Generate the Prometheus rules that come from the engine catalogue."),
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
+    "docs": ("exporters.engine_docs:build", "Generate the page that says what each engine tells."),
 }
 _EXPORT: dict[str, tuple[str, str]] = {
     "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
@@ -53,6 +54,6 @@ class LazyGroup(click.Group):
 main = LazyGroup(
     "optiinfra", _COMMANDS, "Say what limits an LLM service, size the change that helps, carry it out safely."
 )
-main.add_command(LazyGroup("build", _BUILD, "Generate rules and dashboards."))
+main.add_command(LazyGroup("build", _BUILD, "Generate rules, dashboards and docs."))
 main.add_command(LazyGroup("export", _EXPORT, "Print configuration for other exporters."))
 click.version_option(version("optiinfra"), prog_name="optiinfra")(main)

@@ -184,6 +184,7 @@ class ModelList:
 class EngineCatalogue:
     """Everything that is known of one engine's exposition and pages.
 
+    `note`: what people should know: versions, what must be switched on, what the figures are not.
     `detect`: series of which one tells the engine; for a `ModelList` its items do. `quiet`: series appear with their
     first use, so that an engine which serves nothing yet may show an empty page. `model_label`: the engine's label that
     names the model, None where it has none (then a fact page, or the target's label `model`, tells it). `model_source`:
@@ -194,6 +195,7 @@ class EngineCatalogue:
 
     engine: Engine
     title: str
+    note: str = ""
     detect: tuple[str, ...] = ()
     quiet: bool = False
     metrics_path: str = METRICS_PATH
