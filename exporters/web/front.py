@@ -23,6 +23,7 @@ Address: TypeAlias = tuple[Any, ...]
 HandOn: TypeAlias = Callable[[socket.socket, Address], None]
 
 _CHUNK_BYTES = 16384  # a TLS record
+_SPEAKS_TLS = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nHTTPS is spoken here; ask for https://\n"
 
 
 class TlsFront:
@@ -100,12 +101,20 @@ class TlsFront:
         secure = SecureSocket(connection, tls.context, self._loop)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(secure.close)
-            async with asyncio.timeout(self._handshake_seconds):
-                await secure.greet()
+            await self._shake_hands(secure)
             if not tls.welcomes(secure.peer()):
                 raise ssl.SSLError("none of the certificate's names is in client_allowed_sans")
             on_failure.pop_all()
         return secure
+
+    async def _shake_hands(self, secure: SecureSocket) -> None:
+        try:
+            async with asyncio.timeout(self._handshake_seconds):
+                await secure.greet()
+        except ssl.SSLError as error:
+            if error.reason == "HTTP_REQUEST":
+                secure.answer_in_plain(_SPEAKS_TLS)
+            raise
 
     async def _relay(self, secure: SecureSocket, address: Address) -> None:
         ours, theirs = socket.socketpair()

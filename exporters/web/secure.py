@@ -13,6 +13,8 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LEFT_BYTES = 65536
+
 _Waiters = list[asyncio.Future[None]]
 
 
@@ -46,12 +48,22 @@ class SecureSocket:
             left = left[await self._io(self._socket.send, left) :]
 
     def close(self) -> None:
-        """Say goodbye, without waiting for the client's, and close."""
+        """Say goodbye, without waiting for the client's, and close; nothing when it is closed already."""
+        if self._socket.fileno() < 0:
+            return
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         with contextlib.suppress(OSError, ValueError):  # ValueError: there was no handshake
             self._socket.unwrap().close()
         self._socket.close()
+
+    def answer_in_plain(self, answer: bytes) -> None:
+        """Say something to a client that speaks no TLS, and close."""
+        with contextlib.suppress(OSError), socket.socket(fileno=self._socket.detach()) as plain:
+            plain.settimeout(0)
+            plain.send(answer)
+            plain.shutdown(socket.SHUT_WR)
+            plain.recv(_LEFT_BYTES)  # what is not read when a socket closes resets the connection, answer and all
 
     async def _io(self, call: Callable[P, T], *arguments: P.args, **names: P.kwargs) -> T:
         # TLS may have to read for writing and the other way round, so each call can wait for both.

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import http.client
 import os
 import select
 import socket
@@ -152,6 +153,15 @@ def test_a_large_page_comes_whole_through_tls(serve: Serve, tls_section: str) ->
         return [page.encode()]
 
     assert serve(tls_section, app).ask().text == page
+
+
+def test_a_client_that_speaks_plain_http_is_told_what_is_spoken(serve: Serve, tls_section: str) -> None:
+    running = serve(tls_section)
+    connection = http.client.HTTPConnection("127.0.0.1", running.server.port, timeout=30)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        assert (response.status, response.read()) == (400, b"HTTPS is spoken here; ask for https://\n")
 
 
 def test_old_versions_of_tls_are_refused_quietly(serve: Serve, tls_section: str, events: list[Any]) -> None:
