@@ -40,7 +40,8 @@ class GpuCollector:
         self._source.wait_for_first(max(self._first_until - self._timer(), 0.0))
         snapshot = self._source.snapshot()
         if not snapshot.devices:
-            raise snapshot.error or ReadError("the driver has not told the devices yet: a call to it hangs")
+            error = snapshot.error or ReadError("the driver has not told the devices yet: a call to it hangs")
+            raise error.with_traceback(None)  # it may have been raised before, and would remember each time
         families = render(snapshot, self._stale_seconds)
         if snapshot.error is not None:
             raise PartialRead(str(snapshot.error), families)

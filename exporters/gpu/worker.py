@@ -120,7 +120,8 @@ class DeviceWorker:
                 self._busy_since = None
                 self.read_once = True
                 self._on_read()
-            due = max(due + self._interval, self._timer())
+            # A driver that takes longer than the interval is left alone for half of one.
+            due = max(due + self._interval, self._timer() + self._interval / 2)
             self._stop.wait(due - self._timer())
 
     def _read(self) -> None:
