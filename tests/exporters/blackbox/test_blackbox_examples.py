@@ -21,11 +21,6 @@ def promtool(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def test_the_module_file_is_legal() -> None:
-    config = parse_config((EXAMPLES / "blackbox.yml").read_text(), "blackbox.yml")
-    assert config.modules.keys() == {"completion", "gateway"}
-
-
 def test_prometheus_takes_the_job() -> None:
     promtool("check", "config", "--syntax-only", EXAMPLES / "prometheus-blackbox.yml")
     (job,) = yaml.safe_load((EXAMPLES / "prometheus-blackbox.yml").read_text())["scrape_configs"]
