@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, Engine, Reduce
 
 DIGIT_SERIES = "optiinfra:digit"
+BOTH_WAYS_SERIES = "instance:llm_up:both_ways"
 
 
 def selector(name: str, where: Mapping[str, Sequence[str]], window: str = "", *also: str) -> str:
@@ -56,12 +57,18 @@ def plausible(expr: str) -> str:
     return f"(\n{indent(expr)}\n) >= 0"
 
 
+def read_both_ways(engine: Engine) -> str:
+    """The replicas of an engine that the prober reads and another job too; usually none."""
+    probed = f'group by (service, instance) (llm_up{{engine="{engine.value}"}})'
+    return f'{probed}\nand on (service, instance) up{{job!="llm-probe"}}'
+
+
 def unless_probed(expr: str, engine: Engine) -> str:
     """Nothing for a replica that the prober reads too: no series counts twice.
 
-    Only this engine's `llm_up`: a fleet of another engine is not looked at, however large.
+    It asks for what `read_both_ways` recorded, which is next to nothing, and not for the `llm_up` of a whole fleet.
     """
-    return f'{expr}\nunless on (service, instance) llm_up{{engine="{engine.value}"}}'
+    return f'{expr}\nunless on (service, instance) {BOTH_WAYS_SERIES}{{engine="{engine.value}"}}'
 
 
 def together(terms: Sequence[str]) -> str:

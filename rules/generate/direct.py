@@ -27,10 +27,19 @@ _LABELS = tuple(label for label in REPLICA_LABELS if label != "engine")  # the r
 def direct_groups(catalogue: EngineCatalogue) -> dict[str, Rules]:
     """Groups of rules by name."""
     return {
+        "both_ways": _both_ways(catalogue),
         "config": config_rules(catalogue),
         "gauges": _gauges(catalogue),
         "counters": _counters(catalogue),
         "histograms": _histograms(catalogue),
+    }
+
+
+def _both_ways(catalogue: EngineCatalogue) -> Rules:
+    yield {
+        "record": promql.BOTH_WAYS_SERIES,
+        "labels": {"engine": catalogue.engine.value},
+        "expr": promql.read_both_ways(catalogue.engine),
     }
 
 
