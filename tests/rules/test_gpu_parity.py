@@ -1,4 +1,4 @@
-"""A real Prometheus reads one state of three GPUs from every exporter: the GPU signals that it records are equal.
+"""A real Prometheus reads one state of five GPUs from every exporter: the GPU signals that it records are equal.
 
 Our exporter is the real process on the NVML stub; the pages of the others are made from the same scenario, which moves.
 Windows of the rules are shortened, all in proportion to what they measure, so that they are full within the test.
@@ -23,13 +23,18 @@ import pytest
 import yaml
 
 from rules.catalog.gpu_signals import GIVEN, GPU_SIGNALS
-from tests.exporters.nvml_stub.scenarios import Scenario, throttled
+from tests.exporters.nvml_stub.scenarios import Scenario, beside, h200_idle, l40s, throttled
 from tests.exporters.nvml_stub.stub import NvmlStub, build
 from tests.exporters.process import exporters
 from tests.helpers.gpu_pages import PROFILING, dcgm_page, smi_page
 
 SOURCES = Path(__file__).parents[2] / "rules" / "sources"
-CAPTURE = "linux-x86_64__nvidia-h100-80gb-hbm3__590.48.01__load"
+# Three H100s that are throttled, an idle H200, an L40S that encodes video.
+CAPTURES = (
+    *("linux-x86_64__nvidia-h100-80gb-hbm3__590.48.01__load",) * 3,
+    "linux-x86_64__nvidia-h200__590.48.01__idle",
+    "linux-x86_64__nvidia-l40s__595.80__load",
+)
 SHORTER = {"[5m:15s]": "[10s:1s]", "[5m]": "[10s]", "[10m]": "[20s]", "offset 10m": "offset 20s", "[1h]": "[40s]"}
 
 # Long enough that what is compared with 10m ago (here 20s) has a past, and short enough that the faults are within it.
@@ -51,10 +56,11 @@ def uuid_on(node: str) -> Callable[[str], str]:
 
 def before() -> Scenario:
     """Throttling of all kinds, traffic, a narrow link, memory to be repaired; errors so far none."""
-    moving = {"energy_mj": "1000+690000/s", "nvlink_kib.tx": "5000+2500000/s", "nvlink_kib.rx": "5000+1500000/s"}
-    scenario = throttled().changed("system", {"epoch": f"{time.time():.3f}"})
+    scenario = beside(throttled(), h200_idle(), l40s()).changed("system", {"epoch": f"{time.time():.3f}"})
     for index in range(scenario.devices):
-        scenario = scenario.changed(index, {**moving, "nvlink_errors.0.replay": 0})
+        scenario = scenario.changed(index, {"energy_mj": "1000+690000/s"})
+        if "nvlinks" in scenario[index]:
+            scenario = scenario.changed(index, {f"nvlink_kib.{way}": "5000+2000000/s" for way in ("tx", "rx")})
     return (
         scenario.changed(0, {"pcie_replays": "3+4/s", "power_limit_mw": 600000})
         .changed(1, {"remapped_rows.pending": 1, "pcie_kb_per_second.rx": 41000000})
@@ -79,8 +85,8 @@ class Pages:
             "dcgm-0": lambda now: dcgm_page(stub.scenario, now, uuid=uuid_on("dcgm-0"), renamed=False),
             "dcgm-1": lambda now: dcgm_page(stub.scenario, now, uuid=uuid_on("dcgm-1"), renamed=True),
             "dcgm-ours": lambda now: dcgm_page(stub.scenario, now, uuid=uuid_on("ours"), renamed=False),
-            "smi": lambda now: smi_page(CAPTURE, stub.scenario, now, uuid=uuid_on("smi")),
-            "smi-dcgm-0": lambda now: smi_page(CAPTURE, stub.scenario, now, uuid=uuid_on("dcgm-0")),
+            "smi": lambda now: smi_page(CAPTURES, stub.scenario, now, uuid=uuid_on("smi")),
+            "smi-dcgm-0": lambda now: smi_page(CAPTURES, stub.scenario, now, uuid=uuid_on("dcgm-0")),
         }
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -259,14 +265,19 @@ def test_the_signals_say_what_the_scenario_says(query: Query) -> None:
     assert value("gpu:gpu_pcie_busy:ratio", 1) == pytest.approx(41000000 * 1024 / 64e9)
     assert value("gpu:gpu_pcie_link_width:ratio", 2) == 0.5
     assert value("gpu:gpu_nvlink_bytes:rate5m", 0) == pytest.approx(4000000 * 1024, rel=0.05)
-    assert [value("gpu:gpu_row_remap_pending", gpu) for gpu in range(3)] == [0, 1, 0]
-    assert [value("gpu:gpu_row_remap_failure", gpu) for gpu in range(3)] == [0, 0, 1]
+    assert [value("gpu:gpu_row_remap_pending", gpu) for gpu in range(5)] == [0, 1, 0, 0, 0]
+    assert [value("gpu:gpu_row_remap_failure", gpu) for gpu in range(5)] == [0, 0, 1, 0, 0]
+    # The idle H200, and the L40S, which has neither NVLink nor a memory sensor.
+    assert value("gpu:gpu_utilization:ratio", 3) == 0
+    assert value("gpu:gpu_sm_clock:ratio", 3) < 0.2
+    assert query.by_gpu("gpu:gpu_memory_temperature_celsius", "ours").keys() == {"0", "1", "2", "3"}
+    assert query.by_gpu("gpu:gpu_nvlink_bytes:rate5m", "ours").keys() == {"0", "1", "2", "3"}
     assert query.by_gpu("gpu:gpu_sm_active:ratio", "ours")["0"] == PROFILING["PROF_SM_ACTIVE"]
 
 
 def test_faults_of_the_hardware_are_seen_and_those_of_an_application_are_not(query: Query) -> None:
     for node in ("ours", "dcgm-0", "dcgm-1"):
-        assert query.by_gpu("gpu:gpu_xid_faults:increase10m", node) == {"0": 1, "1": 1, "2": 0}, node
+        assert query.by_gpu("gpu:gpu_xid_faults:increase10m", node) == {"0": 1, "1": 1, "2": 0, "3": 0, "4": 0}, node
 
 
 def test_no_rule_fails_and_no_sample_is_written_twice(query: Query) -> None:
@@ -274,5 +285,5 @@ def test_no_rule_fails_and_no_sample_is_written_twice(query: Query) -> None:
     assert {(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"} == set()
     for node in NODES:
         written = query(f'count_over_time(gpu:gpu_power_watts{{node="{node}"}}[10s])')
-        assert len(written) == 3
+        assert len(written) == len(CAPTURES)
         assert max(count for _, count in written) <= 11, node

@@ -180,6 +180,14 @@ def of_capture(name: str, *, devices: int = 1, nvlink: bool = True) -> Scenario:
     return Scenario({"system": system, **sections})
 
 
+def beside(*nodes: Scenario) -> Scenario:
+    """All their devices in one node, with the driver of the first; no MIG slices."""
+    devices = [node[index] for node in nodes for index in range(node.devices)]
+    system = {**nodes[0]["system"], "devices": str(len(devices))}
+    again = {str(i): {**each, "uuid": UUID.format(index=i), "minor": str(i)} for i, each in enumerate(devices)}
+    return Scenario({"system": system, **again})
+
+
 def h100(devices: int = 1) -> Scenario:
     """H100 under load."""
     return of_capture("linux-x86_64__nvidia-h100-80gb-hbm3__590.48.01__load", devices=devices)
