@@ -19,7 +19,7 @@ class _Line(click.types.StringParamType):
 
 def _settings(*, procfs: Path, sysfs: Path, rootfs: Path, engine_process: tuple[str, ...]) -> HostSettings:
     try:
-        patterns = tuple(EnginePattern.parse(line.strip()) for line in engine_process if line.strip())
+        patterns = tuple(EnginePattern.parse(line.lstrip()) for line in engine_process if line.strip())
     except SettingsError as error:
         raise SettingsError(f"--engine-process {error}") from error
     return HostSettings(procfs, sysfs, rootfs, patterns or shipped_patterns())
