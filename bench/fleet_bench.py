@@ -131,6 +131,13 @@ def wait_ready(prometheus: str) -> None:
     raise TimeoutError("Prometheus is not ready after 30 s")
 
 
+def wait_scraped(prometheus: str, targets: int, seconds: float) -> None:
+    """Until every target was scraped once, or for so long: an exporter that cannot keep up is measured too."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and number(prometheus, f'count(up{{job="{JOB}"}})', time.time()) < targets:
+        time.sleep(0.5)
+
+
 def watch(processes: Mapping[str, "subprocess.Popen[str]"], seconds: float) -> dict[str, Usage]:
     """Let them run for so long, and say what they took."""
     seen = {name: psutil.Process(process.pid) for name, process in processes.items()}
@@ -168,8 +175,8 @@ def measure(targets: int, interval: int, intervals: int) -> Figures:
         flags = [f"--config.file={config}", f"--storage.tsdb.path={home / 'data'}", f"--web.listen-address={listen}"]
         prometheus = stack.enter_context(process([binary, *flags, "--log.level=warn"]))
         wait_ready(f"http://{listen}")
-        # The first interval begins the scrapes, one after the other; the second warms what is remembered of targets.
-        time.sleep(2 * interval)
+        wait_scraped(f"http://{listen}", targets, 2 * interval + 60)
+        time.sleep(interval)  # what is remembered of a target is asked for in the first interval
         usage = watch({"exporter": exporter, "Prometheus": prometheus, "fleet": fleet}, interval * intervals)
         end = time.time()
         time.sleep(min(TIMEOUT_SECONDS, interval) + 1)  # scrapes under way are dated by their beginning
