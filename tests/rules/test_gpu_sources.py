@@ -1,14 +1,21 @@
 """Each GPU source records what `GIVEN` says that it can, with the same meaning, and every record of it is tested."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from rules.catalog.dcgm import DCGM_COUNTERS
 from rules.catalog.gpu_signals import GIVEN, GPU_SIGNALS
 
-RULES = Path(__file__).parents[2] / "rules"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "rules"
+DOCS = ROOT / "docs" / "gpu-sources.md"
+CAPTURES = ROOT / "tests" / "data" / "captures" / "dcgm"
+FIELDS = {counter.field for counter in DCGM_COUNTERS}
+ALTERNATIVES = {"gpu:gpu_nvlink_bytes:rate5m", "gpu:gpu_xid_faults:increase10m"}
 STEPS = {"dcgm": {"instance:dcgm_gpu:labels"}, "nvidia_gpu_exporter": {"instance:nvidia_smi_gpu:labels"}}
 NAMES = {signal.name for signal in GPU_SIGNALS} - {"gpu:bottleneck:evidence"}
 
@@ -21,6 +28,33 @@ def recorded(source: str) -> list[str]:
 def unit_tests(source: str) -> list[dict[str, Any]]:
     text = (RULES / "tests" / f"{source}.test.yml").read_text(encoding="utf-8")
     return list(yaml.safe_load(text)["tests"])
+
+
+def documented() -> dict[str, tuple[str, ...]]:
+    """Cells of the table in docs/gpu-sources.md, by signal."""
+    rows = [line.strip("|").split("|") for line in DOCS.read_text(encoding="utf-8").splitlines() if "| `gpu:" in line]
+    return {row[0].strip(" `"): tuple(cell.strip() for cell in row[1:]) for row in rows}
+
+
+def test_the_documentation_says_which_source_gives_what() -> None:
+    columns = ("optiinfra_gpu", "dcgm", "nvidia_gpu_exporter")
+    table = documented()
+    assert table.keys() == NAMES
+    for column, source in enumerate(columns):
+        assert {name for name, cells in table.items() if cells[column] != "—"} == GIVEN[source], source
+
+
+def test_the_documentation_says_which_signals_dcgm_exporter_gives_with_its_own_list() -> None:
+    text = re.sub(r"(?m)^#.*$", "", (CAPTURES / "default-counters.csv").read_text(encoding="utf-8"))
+    known = set(re.findall(r"(?m)^(DCGM_\w+)", text))
+    needed = {
+        rule["record"]: set(re.findall(r"DCGM_(?:FI|EXP)_[A-Z0-9_]+", rule["expr"])) & FIELDS
+        for group in yaml.safe_load((RULES / "sources" / "dcgm.yml").read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    }
+    # Of two ways to a signal one is enough; a division needs both of its fields.
+    enough = {name for name, fields in needed.items() if fields & known and (fields <= known or name in ALTERNATIVES)}
+    assert {name for name, cells in documented().items() if cells[1] == "yes"} == enough - {"instance:dcgm_gpu:labels"}
 
 
 @pytest.mark.parametrize("source", GIVEN)
