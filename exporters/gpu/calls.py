@@ -61,7 +61,10 @@ def field(field_id: int, *, scope: int = 0) -> Callable[[Handle], Raw]:
         (found,) = nvml.nvmlDeviceGetFieldValues(handle, [(field_id, scope)])
         if found.nvmlReturn != nvml.NVML_SUCCESS:
             raise nvml.NVMLError(found.nvmlReturn)
-        number: Raw = getattr(found.value, _VALUE_MEMBERS[found.valueType])
+        member = _VALUE_MEMBERS.get(found.valueType)
+        if member is None:  # a type that came after this list
+            raise nvml.NVMLError(nvml.NVML_ERROR_NOT_SUPPORTED)
+        number: Raw = getattr(found.value, member)
         return number
 
     return read

@@ -15,7 +15,7 @@ from exporters.gpu.errors import SESSION_LOST, UNSUPPORTED
 from exporters.gpu.tally import Tally
 from exporters.gpu.units import Handle
 
-_WAIT_MILLISECONDS = 500  # and so how long a stop takes
+_LONGEST_WAIT_MILLISECONDS = 500  # and so how long a stop takes
 _XID = nvml.nvmlEventTypeXidCriticalError
 
 
@@ -44,6 +44,7 @@ class XidWatcher:
         self._indices = list(indices)
         self._tally_of = tally_of
         self._retry_seconds = retry_seconds
+        self._wait_milliseconds = max(min(_LONGEST_WAIT_MILLISECONDS, int(retry_seconds * 1000)), 1)
         self._on_session_lost = on_session_lost
         self._log = log
         self._stop = threading.Event()
@@ -119,11 +120,11 @@ class XidWatcher:
         if not watched:
             self._stop.wait(self._retry_seconds)
             return
-        for _ in range(math.ceil(self._retry_seconds * 1000 / _WAIT_MILLISECONDS)):
+        for _ in range(math.ceil(self._retry_seconds * 1000 / self._wait_milliseconds)):
             if self._stop.is_set():
                 return
             try:
-                event = nvml.nvmlEventSetWait_v2(events, _WAIT_MILLISECONDS)
+                event = nvml.nvmlEventSetWait_v2(events, self._wait_milliseconds)
             except nvml.NVMLError_Timeout:
                 continue
             device = watched.get(_address(event.device))

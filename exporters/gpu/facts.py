@@ -15,7 +15,7 @@ def text(call: Callable[..., object], *arguments: Handle) -> str:
         return str(call(*arguments))
     except LOST:
         raise
-    except nvml.NVMLError:
+    except (nvml.NVMLError, UnicodeDecodeError):
         return ""
 
 

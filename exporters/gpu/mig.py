@@ -47,19 +47,28 @@ class MigSlices:
     def read(self, device: Handle) -> tuple[MigSlice, ...]:
         """Read every slice. Raises the NVML error when the device or the driver is lost."""
         self._tally.asking = GpuReading.MIG
-        found = []
-        for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
-            try:
-                found.append(self._slice(nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, number), number))
-            except nvml.NVMLError_NotFound:
-                continue  # there is none of this number
-            except LOST:
-                raise
-            except nvml.NVMLError:
-                self._tally.error(GpuReading.MIG)
+        try:
+            most = nvml.nvmlDeviceGetMaxMigDeviceCount(device)
+        except LOST:
+            raise
+        except nvml.NVMLError:
+            self._tally.error(GpuReading.MIG)
+            return ()
+        found = [one for number in range(most) if (one := self._numbered(device, number)) is not None]
         there = {one.uuid for one in found}
         self._known = {uuid: known for uuid, known in self._known.items() if uuid in there}
         return tuple(found)
+
+    def _numbered(self, device: Handle, number: int) -> MigSlice | None:
+        try:
+            return self._slice(nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, number), number)
+        except nvml.NVMLError_NotFound:
+            return None  # there is none of this number
+        except LOST:
+            raise
+        except nvml.NVMLError:
+            self._tally.error(GpuReading.MIG)
+            return None
 
     def _slice(self, handle: Handle, number: int) -> MigSlice:
         uuid = nvml.nvmlDeviceGetUUID(handle)

@@ -109,7 +109,7 @@ READINGS = (
     _one(Topic.CODEC, SLOW, "gpu_encoder_utilization_ratio", PERCENT, calls.encoder),
     _one(Topic.CODEC, SLOW, "gpu_decoder_utilization_ratio", PERCENT, calls.decoder),
     _one(Topic.POWER, SLOW, "gpu_power_limit_watts", MILLIWATTS, nvml.nvmlDeviceGetEnforcedPowerLimit),
-    # Each samples for 20 ms, in the driver.
+    # Each samples for 20 ms, in the driver. nvml.h says KB and means 1024 bytes, as elsewhere.
     _one(Topic.PCIE, SLOW, "gpu_pcie_receive_bytes_per_second", KIBIBYTES, nvml.nvmlDeviceGetPcieThroughput, _RECEIVE),
     _one(Topic.PCIE, SLOW, "gpu_pcie_transmit_bytes_per_second", KIBIBYTES, nvml.nvmlDeviceGetPcieThroughput, _SEND),
     _one(Topic.PCIE, SLOW, "gpu_pcie_link_generation", GENERATION, nvml.nvmlDeviceGetCurrPcieLinkGeneration),

@@ -132,7 +132,7 @@ def test_the_session_is_opened_anew_while_a_device_is_lost_for_a_reset_one_is_se
     clock.advance(61)
 
     gpu.until(lambda samples: any("591.0" in facts for facts in labelled(samples, "gpu_info")))
-    assert up(gpu.scrape()) == (1, 0)
+    gpu.until(lambda samples: up(samples) == (1, 0))
 
 
 def test_a_device_that_hangs_costs_its_own_values_and_no_one_elses(

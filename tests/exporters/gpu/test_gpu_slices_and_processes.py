@@ -69,6 +69,15 @@ def test_a_slice_that_fails_is_counted_and_the_others_are_read(gpus: Callable[..
     assert samples["gpu_up", *GPU0] == 1
 
 
+def test_slices_that_cannot_be_counted_are_absent_and_their_gpu_is_read(gpus: Callable[..., Gpus]) -> None:
+    gpu = gpus(scenarios.h100_mig().changed(0, {"return.nvmlDeviceGetMaxMigDeviceCount": 999}))
+    samples = gpu.scrape()
+
+    assert slices(samples) == set()
+    assert errors(samples)["mig"] >= 1
+    assert samples["gpu_up", *GPU0] == 1
+
+
 def test_processes_have_no_series_of_their_own_unless_asked_for(gpus: Callable[..., Gpus]) -> None:
     assert not {key for key in gpus(scenarios.h100()).scrape() if key[0] == "gpu_process_memory_bytes"}
 
