@@ -28,7 +28,7 @@ from exporters.inference.targets import AllowList, Target
 _Found: TypeAlias = Sequence[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]]
 
 # On the wire a body has a head and the framing of its chunks.
-_HEAD_BYTES = 2**18
+_HEAD_BYTES = 2**16
 _REDIRECTION = 3  # first digit of the status
 
 

@@ -23,8 +23,12 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What one event brought: whether text, whether the end, and the count of generated tokens if it tells one."""
+    """What one event brought: whether any of the answer, whether text, the end, a count of generated tokens.
 
+    Engines send a token that has no text (a part of a character, a special token) as a choice without text.
+    """
+
+    has_choice: bool
     has_text: bool
     finished: bool
     generated_tokens: int | None
@@ -88,6 +92,7 @@ def read_event(data: str) -> Event:
     if chunk.error is not None or chunk.object == "error":
         raise EngineError("the stream tells of an error")
     return Event(
+        has_choice=bool(chunk.choices),
         has_text=any(choice.has_text() for choice in chunk.choices),
         finished=any(choice.finish_reason for choice in chunk.choices),
         generated_tokens=chunk.usage.completion_tokens if chunk.usage else None,

@@ -58,6 +58,7 @@ class Measured:
     body_bytes: int | None = None
     first_text_at: float | None = None
     last_text_at: float | None = None
+    last_choice_at: float | None = None
     longest_gap: float | None = None
     pieces: int = 0
     finished: bool = False
@@ -73,6 +74,8 @@ class Measured:
                 self.longest_gap = max(self.longest_gap or 0.0, at - self.last_text_at)
             self.last_text_at = at
             self.pieces += 1
+        if event.has_choice and self.first_text_at is not None:
+            self.last_choice_at = at
         self.finished = self.finished or event.finished
         if event.generated_tokens is not None:
             self.counted_tokens = event.generated_tokens
@@ -95,8 +98,13 @@ class Measured:
         return None if self.first_text_at is None else self.first_text_at - self.stopwatch.sending_at()
 
     def inter_token_latency(self, max_tokens: int) -> float | None:
-        """Mean seconds between two tokens; None for fewer than two tokens or where they came in one piece."""
+        """Mean seconds between two tokens; None for fewer than two tokens or where their text came in one piece.
+
+        The last token may have no text, so its time is that of the last event that is part of the answer.
+        """
         tokens = self.generated_tokens(max_tokens)
-        if tokens is None or self.pieces < 2 or tokens < 2 or self.first_text_at is None or self.last_text_at is None:  # noqa: PLR2004 - a gap needs two
+        if tokens is None or self.first_text_at is None or self.last_choice_at is None:
             return None
-        return (self.last_text_at - self.first_text_at) / (tokens - 1)
+        if min(tokens, self.pieces) < 2:  # noqa: PLR2004 - a gap needs two
+            return None
+        return (self.last_choice_at - self.first_text_at) / (tokens - 1)

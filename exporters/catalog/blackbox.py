@@ -52,7 +52,7 @@ _ALL = (
     Family(
         "llm_probe_inter_token_latency_seconds",
         Kind.GAUGE,
-        "Mean gap between tokens: first to last piece of text over tokens less one.",
+        "Mean gap between tokens: from the first text to the end of the answer over tokens less one.",
     ),
     Family("llm_probe_inter_token_latency_max_seconds", Kind.GAUGE, "Longest gap between two pieces of text."),
     Family(

@@ -240,7 +240,7 @@ def test_a_hostile_orchestrator_is_an_outcome_and_nothing_more(
     orchestrator.replies[REGISTER] = reply
     start = time.monotonic()
     agent.step()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert {name for name in metrics(agent) if "registrations" in name} == {
         f"optiinfra_agent_registrations_total {outcome}"
     }
@@ -338,7 +338,7 @@ def test_an_orchestrator_that_hangs_holds_the_stop_up_for_its_deadline_at_most(
     assert arrived.wait(10)
     start = time.monotonic()
     agent.stop(0.2)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     assert agent._thread is not None
     assert agent._thread.daemon
 

@@ -85,7 +85,7 @@ def test_an_exporter_is_known_through_a_restart_and_takes_leave(
     eventually(lambda: agent.scrape()[failed], seconds=30)
     started = time.monotonic()
     assert agent.scrape()["host_load1", ()] >= 0
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
     with process(tmp_path, environment, port=port) as (recommender, _):
         [known] = agents(recommender)
@@ -119,7 +119,7 @@ def test_an_orchestrator_that_never_answers_disturbs_neither_pages_nor_the_stop(
             samples = running.scrape()
             assert samples["optiinfra_agent_registered", ()] == 0
             assert running.stop() == 0
-            assert time.monotonic() - before < 8
+            assert time.monotonic() - before < 15
 
 
 @pytest.mark.parametrize(

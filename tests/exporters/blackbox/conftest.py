@@ -44,7 +44,7 @@ def make(clock: Clock) -> Callable[..., BlackboxProber]:
     """A prober of one module `completion`; `budget` and `allow` apart, fields are the module's."""
 
     def build(*, budget: dict[str, Any] | None = None, allow: str = "127.0.0.0/8", **fields: Any) -> BlackboxProber:
-        module = {"min_interval_seconds": 0, "timeout_seconds": 5} | fields
+        module = {"min_interval_seconds": 0, "timeout_seconds": 20} | fields
         config = BlackboxConfig.model_validate({"modules": {"completion": module}, "budget": budget or {}})
         return BlackboxProber(config, AllowList.parse([allow]), clock=clock, nonce=lambda: "n0nce")
 

@@ -77,20 +77,21 @@ def test_first_token_counts_from_sending_and_gaps_from_text_to_text() -> None:
     measured = Measured(Stopwatch(clock))
     clock.at += 2
     measured.stopwatch.step(Step.CONNECTED)
-    for at, text in ((2.5, False), (3.0, True), (3.5, True), (5.0, True), (5.1, False)):
-        measured.take(Event(has_text=text, finished=False, generated_tokens=None), at)
+    for at, text in ((2.5, False), (3.0, True), (3.5, True), (4.0, False), (5.0, True), (7.0, False)):
+        measured.take(Event(has_choice=True, has_text=text, finished=False, generated_tokens=None), at)
+    measured.take(Event(has_choice=False, has_text=False, finished=False, generated_tokens=None), 9.0)
     measured.done = True
     assert measured.time_to_first_token() == 1.0
-    assert measured.inter_token_latency(8) == 1.0
+    assert measured.inter_token_latency(8) == 2.0
     assert measured.longest_gap == 1.5
-    measured.counted_tokens = 5  # several tokens a piece
-    assert measured.inter_token_latency(8) == 0.5
+    measured.counted_tokens = 5  # two of them without text
+    assert measured.inter_token_latency(8) == 1.0
     assert (measured.generated_tokens(8), measured.generated_tokens(4)) == (5, 3)
 
 
 def test_one_piece_has_no_gap() -> None:
     measured = Measured(Stopwatch(FakeClock()), done=True)
-    measured.take(Event(has_text=True, finished=True, generated_tokens=4), 1.0)
+    measured.take(Event(has_choice=True, has_text=True, finished=True, generated_tokens=4), 1.0)
     assert measured.inter_token_latency(8) is None
     assert measured.longest_gap is None
 

@@ -72,11 +72,11 @@ def test_a_good_answer_is_measured(make: Make, endpoint: Endpoint) -> None:
     assert found["llm_probe_http_status_code"] == 200
     assert found["llm_probe_response_bytes"] == len(b"".join(GOOD))
     assert found["llm_probe_info completion chat tiny"] == 1
-    assert 0 < found["llm_probe_time_to_first_token_seconds"] < found["llm_probe_duration_seconds"] < 5
+    assert 0 < found["llm_probe_time_to_first_token_seconds"] < found["llm_probe_duration_seconds"] < 20
     phases = [name.split()[1] for name in found if name.startswith("llm_probe_phase_duration_seconds")]
     assert phases == ["model", "resolve", "connect", "head", "stream"]
     spent = sum(value for name, value in found.items() if name.startswith("llm_probe_phase_duration_seconds"))
-    assert spent == pytest.approx(found["llm_probe_duration_seconds"], abs=0.05)
+    assert spent == pytest.approx(found["llm_probe_duration_seconds"], abs=0.5)
     assert not [name for name in found if name.startswith("llm_probe_failure_info")]
 
 
@@ -93,9 +93,9 @@ def test_first_token_and_gaps_are_seen_as_the_pieces_come(make: Make, endpoint: 
     endpoint.replies[CHAT] = stream(slowly())
     found = samples(probe(make(), endpoint))
 
-    assert 0.06 <= found["llm_probe_time_to_first_token_seconds"] < 1
+    assert 0.06 <= found["llm_probe_time_to_first_token_seconds"] < 10
     assert 0.06 <= found["llm_probe_inter_token_latency_seconds"] < found["llm_probe_inter_token_latency_max_seconds"]
-    assert 0.1 <= found["llm_probe_inter_token_latency_max_seconds"] < 1
+    assert 0.1 <= found["llm_probe_inter_token_latency_max_seconds"] < 10
     assert found["llm_probe_generated_tokens"] == 3
 
 
@@ -214,7 +214,7 @@ def test_an_endpoint_that_sends_on_after_done_is_left(make: Make, endpoint: Endp
 
     endpoint.replies[CHAT] = stream(endless())
     found = samples(probe(make(), endpoint))
-    assert (found["llm_probe_success"], found["llm_probe_duration_seconds"] < 3) == (1, True)
+    assert (found["llm_probe_success"], found["llm_probe_duration_seconds"] < 8) == (1, True)
 
 
 def test_text_may_be_no_matter(make: Make, endpoint: Endpoint) -> None:
@@ -223,6 +223,16 @@ def test_text_may_be_no_matter(make: Make, endpoint: Endpoint) -> None:
     found = samples(probe(make(require_text=False), endpoint))
     assert (found["llm_probe_success"], found["llm_probe_generated_tokens"]) == (1, 1)
     assert "llm_probe_time_to_first_token_seconds" not in found
+
+
+def test_a_real_stream_of_vllm_is_read_in_pieces_of_any_size(make: Make, endpoint: Endpoint) -> None:
+    captured = (Path(__file__).parents[2] / "data" / "blackbox" / "vllm-0.32-completions.sse").read_bytes()
+    prober = make(endpoint="completions")
+    for size in (1, 100, 10_000):
+        pieces = [captured[start : start + size] for start in range(0, len(captured), size)]
+        endpoint.replies[COMPLETIONS] = stream(pieces)
+        found = samples(probe(prober, endpoint))
+        assert (found["llm_probe_success"], found["llm_probe_generated_tokens"]) == (1, 8)
 
 
 # -- a probe that fails
@@ -320,15 +330,15 @@ def endless(lines: Iterable[bytes]) -> Reply:
 def test_an_endless_stream_is_left_at_the_limit(make: Make, endpoint: Endpoint, lines: list[bytes]) -> None:
     endpoint.replies[CHAT] = endless(lines)
     start = time.monotonic()
-    assert failure(probe(make(), endpoint)) == BlackboxFailure.TOO_LARGE
-    assert time.monotonic() - start < 4
+    assert failure(probe(make(timeout_seconds=30), endpoint)) == BlackboxFailure.TOO_LARGE
+    assert time.monotonic() - start < 15
 
 
 def test_chunks_of_one_byte_are_left_at_the_limit_of_the_wire(make: Make, endpoint: Endpoint) -> None:
     endpoint.replies[CHAT] = stream([b":"] * 2**20)
     start = time.monotonic()
-    assert failure(probe(make(), endpoint)) == BlackboxFailure.TOO_LARGE
-    assert time.monotonic() - start < 4
+    assert failure(probe(make(timeout_seconds=30), endpoint)) == BlackboxFailure.TOO_LARGE
+    assert time.monotonic() - start < 15
 
 
 @pytest.mark.parametrize("part", ["nothing", "head", "body", "drip"])
@@ -344,7 +354,7 @@ def test_a_server_that_hangs_or_drips_is_given_up_on_at_the_deadline(make: Make,
     endpoint.replies[CHAT] = reply
     start = time.monotonic()
     found = probe(make(timeout_seconds=0.3), endpoint)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 8
     assert failure(found) == BlackboxFailure.TIMEOUT
     assert ("llm_probe_time_to_first_token_seconds" in samples(found)) == (part in {"body", "drip"})
 
@@ -353,7 +363,7 @@ def test_the_scrapes_timeout_shortens_the_probes(make: Make, endpoint: Endpoint)
     endpoint.replies[CHAT] = lambda _: endpoint.released.wait(10) and None
     start = time.monotonic()
     assert failure(probe(make(), endpoint, timeout="0.4")) == BlackboxFailure.TIMEOUT
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 4
 
 
 def test_nobody_listening_is_a_connection_failure(make: Make) -> None:
