@@ -1,5 +1,7 @@
 """The parts of the black-box prober by themselves: events, instants, budget, configuration."""
 
+import contextlib
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporters.blackbox.budget import Budget, BudgetSpent
-from exporters.blackbox.completion import Event
+from exporters.blackbox.completion import CompletionError, EngineError, Event, read_event
 from exporters.blackbox.config import BlackboxConfig, BudgetLimits, load_config, parse_config
 from exporters.blackbox.measure import Measured, Stopwatch
 from exporters.blackbox.sse import EventStream, StreamError
@@ -55,6 +57,34 @@ def test_an_event_that_is_not_ended_is_none() -> None:
 def test_an_event_too_large_is_refused_whether_in_one_line_or_in_many(piece: bytes) -> None:
     with pytest.raises(StreamError, match="more than 100 bytes"):
         EventStream(100).feed(piece)
+
+
+@given(pieces=st.lists(st.binary(max_size=60) | st.sampled_from([b"data:", b"\n", b"\r", b"\r\n\r\n", b": x\n"])))
+def test_any_bytes_are_events_or_no_stream_and_little_is_held_back(pieces: list[bytes]) -> None:
+    stream = EventStream(64)
+    with contextlib.suppress(StreamError):
+        for piece in pieces:
+            stream.feed(piece)
+            assert stream._size + len(stream._rest) <= 64
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "delta", "text", "usage", "error", "content", "x"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(data=st.text(max_size=80) | _JSON.map(json.dumps))
+def test_any_event_is_read_or_refused(data: str) -> None:
+    with contextlib.suppress(CompletionError, EngineError):
+        event = read_event(data)
+        assert event.generated_tokens is None or event.generated_tokens >= 0
 
 
 # -- instants

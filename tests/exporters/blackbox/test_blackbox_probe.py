@@ -94,7 +94,7 @@ def test_first_token_and_gaps_are_seen_as_the_pieces_come(make: Make, endpoint: 
     found = samples(probe(make(), endpoint))
 
     assert 0.06 <= found["llm_probe_time_to_first_token_seconds"] < 10
-    assert 0.06 <= found["llm_probe_inter_token_latency_seconds"] < found["llm_probe_inter_token_latency_max_seconds"]
+    assert 0.06 <= found["llm_probe_inter_token_latency_seconds"] < 10
     assert 0.1 <= found["llm_probe_inter_token_latency_max_seconds"] < 10
     assert found["llm_probe_generated_tokens"] == 3
 
