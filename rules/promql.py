@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, Engine, Reduce
+from exporters.catalog import FRACTION_DIGITS, INTEGER_DIGITS, NUMBER_PATTERN, Engine, Reduce
 
 DIGIT_SERIES = "optiinfra:digit"
 BOTH_WAYS_SERIES = "instance:llm_up:both_ways"
@@ -104,13 +104,13 @@ def indent(expr: str) -> str:
     return "\n".join(f"  {line}" for line in expr.splitlines())
 
 
-def label_number(info: str, label: str, keep: Sequence[str]) -> str:
-    """The number that a label holds, as `exporters.catalog.plain_number` reads it, by (`keep`).
+def numbers_of(texts: str) -> str:
+    """The numbers that the label `text` of `texts` holds, by it, as `exporters.catalog.plain_number` reads them.
 
-    PromQL cannot turn a label into a number. So each digit is cut out of the label by its place, looked up in
+    PromQL cannot turn a label into a number. So each digit is cut out of the text by its place, looked up in
     `optiinfra:digit{digit="7"} 7`, weighted, and the weighted digits are added up. The label `place` keeps equal
-    digits of one number apart, which `or` would otherwise merge. `info` must hold plain numbers only. Weights are
-    whole numbers, divided once at the end, so that the result is the nearest float, as in Python.
+    digits of one number apart, which `or` would otherwise merge. Weights are whole numbers, divided once at the end, so
+    that the result is the nearest float, as in Python. `texts` must hold plain numbers only.
     """
     scale = 10**FRACTION_DIGITS
     digits = [
@@ -122,8 +122,13 @@ def label_number(info: str, label: str, keep: Sequence[str]) -> str:
         for place in range(FRACTION_DIGITS)
     ]
     terms = [
-        f'label_replace(label_replace({info}, "digit", "$1", "{label}", "{pattern}"), "place", "{place}", "", "")'
+        f'label_replace(label_replace({texts}, "digit", "$1", "text", "{pattern}"), "place", "{place}", "", "")'
         f" * on (digit) group_left () {DIGIT_SERIES} * {weight}"
         for pattern, weight, place in patterns
     ]
-    return f"{aggregate(Reduce.SUM, keep, first_of(terms))} / {scale}"
+    return f"{aggregate(Reduce.SUM, ['text'], first_of(terms))} / {scale}"
+
+
+def text_of(series: str, label: str) -> str:
+    """The series whose `label` holds a plain number, with that as the label `text` too."""
+    return f'label_replace({series}{{{label}=~"{NUMBER_PATTERN}"}}, "text", "$1", "{label}", "(.*)")'

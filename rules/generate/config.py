@@ -1,6 +1,6 @@
 """The numbers in the labels of an engine's info series, as canonical gauges."""
 
-from exporters.catalog import NUMBER_PATTERN, CatalogueError, EngineCatalogue, NumberFact, Reduce, spellings
+from exporters.catalog import CatalogueError, EngineCatalogue, NumberFact, Reduce, spellings
 from rules import promql
 from rules.catalog import SOURCE_GAUGES
 from rules.generate.document import Rules
@@ -9,7 +9,7 @@ TARGET_LABELS = ("service", "instance", "node")
 
 
 def config_rules(catalogue: EngineCatalogue) -> Rules:
-    """Steps: the digits, the info series in one spelling, one number a label, the canonical gauges.
+    """Steps: the digits, the info series in one spelling, its texts as numbers, one number a label, canonical gauges.
 
     Rules of a group run in order, so each step reads the one before it at the same instant.
     """
@@ -50,20 +50,28 @@ def _products(catalogue: EngineCatalogue, fact: NumberFact) -> list[str]:
 
 
 def _numbers_record(info: str) -> str:
-    return f"instance:{info.replace(':', '_').removesuffix('_info')}:number"
+    return f"instance:{_stem(info)}:number"
+
+
+def _stem(info: str) -> str:
+    return info.replace(":", "_").removesuffix("_info")
 
 
 def _label_numbers(catalogue: EngineCatalogue, info: str) -> Rules:
+    """One number a label and rank. A text becomes a number once, however many replicas are configured so."""
     facts = [fact for fact in catalogue.numbers.values() if fact.info == info]
     labels = sorted({label for fact in facts for product in fact.products for label in product})
-    ranks = _rank_labels(catalogue)
-    record = _numbers_record(info).replace(":number", ":labels")
+    ranks, stem = _rank_labels(catalogue), _stem(info)
+    series, texts, numbers = f"instance:{stem}:labels", f"optiinfra:{stem}:text", f"optiinfra:{stem}:number"
     expr = promql.first_of(f"group by ({', '.join((*ranks, *labels))}) ({name})" for name in spellings(info))
-    yield {"record": record, "expr": expr}
+    yield {"record": series, "expr": expr}
+    every = promql.first_of(promql.text_of(series, label) for label in labels)
+    yield {"record": texts, "expr": f"group by (text) ({promql.in_block(every)})"}
+    yield {"record": numbers, "expr": promql.numbers_of(texts)}
     for label in labels:
-        plain = f'{record}{{{label}=~"{NUMBER_PATTERN}"}}'
+        number = f"{promql.text_of(series, label)}\n* on (text) group_left () {numbers}"
         yield {
             "record": _numbers_record(info),
             "labels": {"fact": label},
-            "expr": promql.label_number(plain, label, ranks),
+            "expr": promql.aggregate(Reduce.SUM, ranks, number),
         }

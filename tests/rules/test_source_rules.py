@@ -91,6 +91,8 @@ def test_recorded_names_of_steps_are_named_after_their_level() -> None:
         "instance:llm_up:both_ways",
         "optiinfra:digit",
         "instance:vllm_cache_config:labels",
+        "optiinfra:vllm_cache_config:text",
+        "optiinfra:vllm_cache_config:number",
         "instance:vllm_cache_config:number",
     }
 
