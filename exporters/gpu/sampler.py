@@ -46,8 +46,8 @@ class GpuSampler:
         self._log = log
         self._view = _View()
         self._tallies: dict[str, Tally] = {}
-        self._tallies_lock = threading.Lock()
         self._hanging: set[int] = set()
+        self._lock = threading.Lock()  # of the two before it
         self._session_error: str | None = None
         self._first = threading.Event()
         self._stopping = threading.Event()
@@ -71,6 +71,7 @@ class GpuSampler:
     def snapshot(self) -> GpuSnapshot:
         """What is known now. Asks the driver nothing."""
         view = self._view
+        self._note_hanging(view.workers)  # the session's thread may hang itself
         devices, error = self._devices(), view.error
         if view.workers and not devices:
             error = NoData("the first reading of the devices is under way")
@@ -148,19 +149,20 @@ class GpuSampler:
 
     def _note_hanging(self, workers: Sequence[DeviceWorker]) -> bool:
         """Count and log each call that hangs, once."""
-        for worker in workers:
-            hangs = worker.busy_seconds() > self._settings.stale_seconds
-            if hangs == (worker.index in self._hanging):
-                continue
-            if hangs:
-                self._hanging.add(worker.index)
-                asking = worker.tally.asking
-                worker.tally.error(asking)
-                self._log.warning("gpu_hangs", gpu=worker.index, reading=asking.value)
-            else:
-                self._hanging.discard(worker.index)
-                self._log.info("gpu_answers_again", gpu=worker.index)
-        return bool(self._hanging)
+        with self._lock:
+            for worker in workers:
+                hangs = worker.busy_seconds() > self._settings.stale_seconds
+                if hangs == (worker.index in self._hanging):
+                    continue
+                if hangs:
+                    self._hanging.add(worker.index)
+                    asking = worker.tally.asking
+                    worker.tally.error(asking)
+                    self._log.warning("gpu_hangs", gpu=worker.index, reading=asking.value)
+                else:
+                    self._hanging.discard(worker.index)
+                    self._log.info("gpu_answers_again", gpu=worker.index)
+            return bool(self._hanging)
 
     def _end(self, threads: Sequence[DeviceWorker | XidWatcher]) -> None:
         """End the threads, then the session: NVML must not be shut down under a call."""
@@ -191,5 +193,5 @@ class GpuSampler:
             self._first.set()
 
     def _tally_of(self, uuid: str) -> Tally:
-        with self._tallies_lock:
+        with self._lock:
             return self._tallies.setdefault(uuid, Tally())

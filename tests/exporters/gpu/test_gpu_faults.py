@@ -175,6 +175,19 @@ def errors_of_any(samples: Samples) -> dict[str, float]:
     return {key[3]: value for key, value in samples.items() if key[0] == "gpu_read_errors_total" and value}
 
 
+def test_a_driver_that_hangs_as_a_whole_is_counted_by_device(gpus: Callable[..., Gpus], clock: Clock) -> None:
+    gpu = gpus(scenarios.h100(devices=2))
+    gpu.scrape()
+    hang = {"hang.nvmlDeviceGetCount_v2": 1, "hang.nvmlDeviceGetMemoryInfo_v2": 1}
+    gpu.stub.show(scenarios.h100(devices=2).changed("*", hang).changed("system", hang))
+    gpu.until(lambda samples: min(samples["gpu_sample_age_seconds", *which] for which in (GPU0, GPU1)) > 0.3)
+    clock.advance(STALE)
+    samples = gpu.scrape()
+
+    assert up(samples) == (0, 0)
+    assert errors(samples) == errors(samples, GPU1) == {"memory": 1}
+
+
 def test_a_driver_that_hangs_before_it_tells_its_devices_fails_the_collector(
     nvml_stub: NvmlStub, clock: Clock, gpus: Callable[..., Gpus]
 ) -> None:
