@@ -2,8 +2,9 @@
 
     python -m bench.probe_bench [CAPTURE]
 
-A probe here is all that is done with a fetched exposition: find catalogued series, map, write canonical text. "cold"
-is a reader that has seen nothing yet; a prober keeps its reader, so every probe but the first is "warm".
+A probe here is all that is done with a fetched exposition: tell the engine, find catalogued series, map, leave out what
+cannot be, write canonical text. "cold" is a reader that has seen nothing yet; a prober keeps its reader, so every probe
+but the first is "warm".
 """
 
 import statistics
@@ -15,9 +16,11 @@ from pathlib import Path
 import click
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporters.catalog import Engine, load_engine
+from exporters.catalog import METRICS_PATH, Engine, load_engine
 from exporters.exposition import Reader
+from exporters.inference.detection import Detection
 from exporters.inference.mapping import Mapper
+from exporters.inference.plausible import plausible
 from exporters.inference.render import render
 
 CAPTURE = Path(__file__).parents[1] / "tests" / "data" / "captures" / "vllm" / "saturated.2.prom"
@@ -45,15 +48,21 @@ class Figures:
 
 def measure(text: str, rounds: int = 100) -> Figures:
     """Measure on one exposition; the contenders take turns, so that a busy machine slows all of them."""
-    mapper = Mapper(load_engine(Engine.VLLM))
+    detection = Detection({engine: load_engine(engine) for engine in Engine})
+    mapper = Mapper(load_engine(detection.engine(METRICS_PATH, text, None, None)))
     wanted = mapper.wanted
     reader = Reader(wanted)
+
+    def probe() -> bytes:
+        detection.engine(METRICS_PATH, text, None, None)
+        families, _ = plausible(mapper.families(reader.read(text)))
+        return render(families).encode()
 
     def parse() -> list[object]:
         return [s for f in text_string_to_metric_families(text) for s in f.samples if s.name in wanted]
 
     contenders: dict[str, Callable[[], object]] = {
-        "probe": lambda: render(mapper.families(reader.read(text))).encode(),
+        "probe": probe,
         "read_warm": lambda: reader.read(text),
         "read_cold": lambda: Reader(wanted).read(text),
         "parser": parse,
@@ -77,7 +86,7 @@ def main(capture: Path, rounds: int) -> None:
     text = capture.read_text(encoding="utf-8")
     found = measure(text, rounds)
     print(f"{capture.name}: {len(text.encode())} bytes, {rounds} rounds, median CPU")
-    print(f"probe (read, map, render)  {found.probe:7.3f} ms")
+    print(f"probe (detect to render)   {found.probe:7.3f} ms")
     print(f"reader, warm               {found.read_warm:7.3f} ms   {found.ratio:5.1f} x faster than the parser")
     print(f"reader, cold               {found.read_cold:7.3f} ms   {found.cold_ratio:5.1f} x faster than the parser")
     print(f"prometheus_client.parser   {found.parser:7.3f} ms")

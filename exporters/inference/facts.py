@@ -85,8 +85,10 @@ class FactKeeper:
         retry = RETRY_SECONDS
         for path in (page.path, *page.older):
             try:
-                answer = self._fetcher.page(endpoint.at(path), remaining, MAX_BODY_BYTES, accept="application/json")
-                facts = read(page, json_page.parse(answer.body))
+                with self._fetcher.page(
+                    endpoint.at(path), remaining, MAX_BODY_BYTES, accept="application/json"
+                ) as told:
+                    facts = read(page, json_page.parse(told.body))
             except FetchError as error:
                 if error.missing:
                     retry = CONFIG_SECONDS

@@ -53,10 +53,7 @@ class Fetcher:
 
         Raises FetchError on entering, and for a TimeoutError that leaves the context.
         """
-        with self.admission.page(remaining) as admitted:
-            with _closed_failures():
-                page = self._get(target, remaining, max_bytes, accept=_ACCEPT_EXPOSITION, grow=admitted.grow)
-                admitted.read()
+        with self.page(target, remaining, max_bytes, accept=_ACCEPT_EXPOSITION) as page:
             text = _exposition(page)
             del page
             try:
@@ -64,10 +61,14 @@ class Fetcher:
             except TimeoutError:
                 raise FetchError(ProbeFailure.TIMEOUT, "the exposition could not be read before the deadline") from None
 
-    def page(self, target: Target, remaining: Remaining, max_bytes: int, *, accept: str) -> Page:
-        """GET `target`, a small page, and read the body whole. Raises FetchError."""
-        with _closed_failures():
-            return self._get(target, remaining, max_bytes, accept=accept, grow=_no_matter)
+    @contextmanager
+    def page(self, target: Target, remaining: Remaining, max_bytes: int, *, accept: str) -> Iterator[Page]:
+        """GET `target` and read the body whole, to be read while the context lasts. Raises FetchError on entering."""
+        with self.admission.page(remaining) as admitted:
+            with _closed_failures():
+                page = self._get(target, remaining, max_bytes, accept=accept, grow=admitted.grow)
+                admitted.read()
+            yield page
 
     def _get(
         self, target: Target, remaining: Remaining, max_bytes: int, *, accept: str, grow: Callable[[int], None]
@@ -95,10 +96,6 @@ def _closed_failures() -> Iterator[None]:
         raise FetchError(ProbeFailure.CONNECTION, str(error) or type(error).__name__) from None
     except (http.client.HTTPException, ValueError) as error:  # ValueError: a negative chunk size
         raise FetchError(ProbeFailure.CONTENT, f"not an HTTP answer: {type(error).__name__}") from None
-
-
-def _no_matter(_: int) -> None:
-    """A page whose size limit is small enough."""
 
 
 def _exposition(page: Page) -> str:

@@ -25,6 +25,7 @@ from exporters.catalog import (
 )
 from exporters.exposition import Labels, Reading
 from exporters.inference.render import Sample, Samples
+from exporters.inference.series import Names, Series, combine, first, reduced, select, without
 
 _HISTOGRAM = ("_bucket", "_sum", "_count")
 _LE = "le"
@@ -34,13 +35,41 @@ _PLAIN_TEXT = {"True": "true", "False": "false", "None": ""}
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """Samples of a family with one suffix: where they are, in what unit, and by which of the engine's labels."""
+
+    suffix: str
+    term: Term
+    scale: float
+    names: Names
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A source in one spelling."""
+
+    source: Source
+    parts: tuple[_Part, ...]
+    whole: bool  # of a histogram any part will do
+
+    def present(self, reading: Reading) -> bool:
+        if self.whole:
+            return all(select(term, reading) for term in self.source.required)
+        return any(select(part.term, reading) for part in self.parts)
+
+    def series(self) -> set[str]:
+        """The names that are read."""
+        others = (*self.source.plus, *self.source.required[1:])
+        return {part.term.name for part in self.parts} | {term.name for term in others}
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
-    """How one family is read. `sources` has every spelling of a source as a source of its own."""
+    """How one family is read: the first of its ways that is present."""
 
     family: Family
-    sources: tuple[Source, ...]
+    ways: tuple[_Way, ...]
     reduce: Reduce
-    label_names: tuple[str | None, ...]  # the engine's names of `model` and of the family's own labels
 
 
 class Mapper:
@@ -49,18 +78,20 @@ class Mapper:
     def __init__(self, catalogue: EngineCatalogue) -> None:
         self.catalogue = catalogue
         self._duplicates = frozenset(catalogue.duplicates)
+        self._engine = ("engine", catalogue.engine.value)
         self._plans = tuple(self._plan(name, mapping) for name, mapping in catalogue.families.items())
 
     def _plan(self, name: str, mapping: FamilyMapping) -> _Plan:
         family = INFERENCE_FAMILIES[name]
         own = (mapping.labels.get(label) for label in own_labels(family))
-        sources = tuple(one for source in mapping.sources for one in spelled(source))
-        return _Plan(family, sources, mapping.reduce, (self.catalogue.model_label, *own))
+        names = (self.catalogue.model_label, *own)
+        ways = (_way(family, one, names) for source in mapping.sources for one in spelled(source))
+        return _Plan(family, tuple(ways), mapping.reduce)
 
     @property
     def wanted(self) -> frozenset[str]:
         """The series names that the mapping reads."""
-        series = {name for plan in self._plans for source in plan.sources for name in _names(plan.family, source)}
+        series = {name for plan in self._plans for way in plan.ways for name in way.series()}
         facts = {fact.info for facts in (self.catalogue.numbers, self.catalogue.texts) for fact in facts.values()}
         if self.catalogue.model_source:
             facts.add(self.catalogue.model_source)
@@ -71,7 +102,7 @@ class Mapper:
         label, source = self.catalogue.model_label, self.catalogue.model_source
         if label is None or source is None:
             return ()
-        return tuple(sorted({dict(labels).get(label, "") for labels in _first(reading, source)}))
+        return tuple(sorted({dict(labels).get(label, "") for labels in first(reading, source)}))
 
     def families(self, reading: Reading, model: str = "") -> Iterator[tuple[Family, Samples]]:
         """The canonical families that the reading gives; what it does not give is left out.
@@ -82,11 +113,9 @@ class Mapper:
 
     def _families(self, reading: Reading) -> Iterator[tuple[Family, Samples]]:
         for plan in self._plans:
-            source = next((source for source in plan.sources if _present(plan.family, source, reading)), None)
-            if source is not None:
-                samples = list(self._samples(plan, source, reading))
-                if samples:
-                    yield plan.family, samples
+            way = next((way for way in plan.ways if way.present(reading)), None)
+            if way is not None and (samples := list(self._samples(plan, way, reading))):
+                yield plan.family, samples
         models = self.models(reading) or (("",) if self.catalogue.model_label is None else ())
         for name, number in self.catalogue.numbers.items():
             value = _number(number, reading)
@@ -98,37 +127,26 @@ class Mapper:
                 yield INFERENCE_FAMILIES[name], [Sample("", self._labels(one) + facts, 1.0) for one in models]
 
     def _labels(self, model: str) -> Labels:
-        return (("engine", self.catalogue.engine.value), ("model", model))
+        return (self._engine, ("model", model))
 
-    def _samples(self, plan: _Plan, source: Source, reading: Reading) -> Iterator[Sample]:
-        for part, term, scale in _terms(plan.family, source):
-            bucket = part == "_bucket"
-            names = (*plan.label_names, _LE) if bucket else plan.label_names
-            own = (*plan.family.labels, _LE) if bucket else plan.family.labels
-            figures = self._combined(source, names, reading) if source.combined else self._series(term, reading)
-            for values, value in _reduced(figures, names, plan.reduce).items():
-                if bucket:
-                    values = (*values[:-1], _scaled_bound(values[-1], source.scale))  # noqa: PLW2901 - in other units
-                labels = zip(own, (self.catalogue.engine.value, *values), strict=True)
-                yield Sample(part, tuple(labels), value * scale)
+    def _samples(self, plan: _Plan, way: _Way, reading: Reading) -> Iterator[Sample]:
+        for part in way.parts:
+            bucket = part.suffix == "_bucket"
+            own = (*plan.family.labels[1:], _LE) if bucket else plan.family.labels[1:]
+            if way.source.combined:
+                figures = self._combined(way.source, part.names, reading)
+            else:
+                figures = without(select(part.term, reading), self._duplicates)
+            for found, value in reduced(figures, part.names, plan.reduce).items():
+                values = (*found[:-1], _scaled_bound(found[-1], way.source.scale)) if bucket else found
+                yield Sample(part.suffix, (self._engine, *zip(own, values, strict=True)), value * part.scale)
 
-    def _series(self, term: Term, reading: Reading) -> Mapping[Labels, float]:
-        """The series of a term, those that repeat one figure as one."""
-        series = _where(reading.samples.get(term.name, {}), term.where)
-        if not self._duplicates:
-            return series
-        found: dict[Labels, float] = {}
-        for labels, value in series.items():
-            key = tuple(label for label in labels if label[0] not in self._duplicates)
-            found[key] = _combine(Reduce.MAX, found[key], value) if key in found else value
-        return found
-
-    def _combined(self, source: Source, names: tuple[str | None, ...], reading: Reading) -> Mapping[Labels, float]:
+    def _combined(self, source: Source, names: Names, reading: Reading) -> Series:
         """`(name + plus…) * times / over`, a figure a rank."""
         keys = tuple(dict.fromkeys((*(name for name in names if name), *self.catalogue.ranks)))
 
         def figures(term: Term) -> dict[tuple[str, ...], float]:
-            return _reduced(self._series(term, reading), keys, Reduce.SUM)
+            return reduced(without(select(term, reading), self._duplicates), keys, Reduce.SUM)
 
         found = figures(source)
         for term in source.plus:
@@ -158,80 +176,27 @@ def named(families: Iterable[tuple[Family, Samples]], model: str) -> Iterator[tu
         )
 
 
-def _terms(family: Family, source: Source) -> tuple[tuple[str, Term, float], ...]:
-    """The parts of a family: suffix, where its figures are, and by what they are scaled."""
+def _way(family: Family, source: Source, names: Names) -> _Way:
     own = Term(source.name, source.where)
     if family.kind is not Kind.HISTOGRAM:
-        return (("", own, source.scale),)
+        return _Way(source, (_Part("", own, source.scale, names),), whole=True)
     if source.count is not None:
-        return ("_sum", own, source.scale), ("_count", source.count, 1.0)
-    scales = {"_sum": source.scale}
-    return tuple((part, replace(own, name=own.name + part), scales.get(part, 1.0)) for part in _HISTOGRAM)
-
-
-def _names(family: Family, source: Source) -> set[str]:
-    """The names that a source reads."""
-    terms = {term.name for _, term, _ in _terms(family, source)}
-    return terms | {term.name for term in (*source.plus, source.times, source.over) if term}
-
-
-def _present(family: Family, source: Source, reading: Reading) -> bool:
-    """Whether the source's series are there; of a histogram, any part of it."""
-    if family.kind is Kind.HISTOGRAM and source.count is None:
-        return any(_has(term, reading) for _, term, _ in _terms(family, source))
-    return all(_has(term, reading) for term in source.required)
-
-
-def _has(term: Term, reading: Reading) -> bool:
-    return bool(_where(reading.samples.get(term.name, {}), term.where))
-
-
-def _first(reading: Reading, name: str) -> Mapping[Labels, float]:
-    """The series called `name`, in the first spelling that is there."""
-    for spelling in spellings(name):
-        if spelling in reading.samples:
-            return reading.samples[spelling]
-    return {}
-
-
-def _where(series: Mapping[Labels, float], where: Mapping[str, tuple[str, ...]]) -> Mapping[Labels, float]:
-    if not where:
-        return series
-    return {
-        labels: value
-        for labels, value in series.items()
-        if all(_matches(dict(labels).get(label, ""), wanted) for label, wanted in where.items())
-    }
-
-
-def _matches(value: str, wanted: Iterable[str]) -> bool:
-    return any(value.startswith(one[:-1]) if one.endswith("*") else value == one for one in wanted)
-
-
-def _reduced(
-    series: Mapping[Labels, float], names: tuple[str | None, ...], reduce: Reduce
-) -> dict[tuple[str, ...], float]:
-    """Values by those of the labels `names`; an absent label is empty, as in PromQL."""
-    found: dict[tuple[str, ...], float] = {}
-    for labels, value in series.items():
-        have = dict(labels)
-        key = tuple([have.get(name, "") if name else "" for name in names])
-        found[key] = _combine(reduce, found[key], value) if key in found else value
-    return found
-
-
-def _combine(reduce: Reduce, left: float, right: float) -> float:
-    if reduce is Reduce.SUM:
-        return left + right
-    if math.isnan(left) or math.isnan(right):  # PromQL's max and min pass NaN over
-        return right if math.isnan(left) else left
-    return max(left, right) if reduce is Reduce.MAX else min(left, right)
+        parts = (_Part("_sum", own, source.scale, names), _Part("_count", source.count, 1.0, names))
+        return _Way(source, parts, whole=True)
+    scales, labels = {"_sum": source.scale}, {"_bucket": (*names, _LE)}
+    each = (
+        _Part(suffix, replace(own, name=own.name + suffix), scales.get(suffix, 1.0), labels.get(suffix, names))
+        for suffix in _HISTOGRAM
+    )
+    return _Way(source, tuple(each), whole=False)
 
 
 def _scaled_bound(bound: str, scale: float) -> str:
     """A bucket's bound in the canonical unit, as Prometheus 3 writes it: `500` ms is `0.5` s, `2000` ms are `2.0` s."""
+    if scale == 1.0:
+        return bound
     try:
-        return bound if scale == 1.0 or math.isinf(float(bound)) else str(float(f"{float(bound) * scale:.12g}"))
+        return bound if math.isinf(float(bound)) else str(float(f"{float(bound) * scale:.12g}"))
     except ValueError:
         return bound
 
@@ -239,10 +204,10 @@ def _scaled_bound(bound: str, scale: float) -> str:
 def _number(fact: NumberFact, reading: Reading) -> float | None:
     """The fact over all ranks; None where no rank gives it."""
     total: float | None = None
-    for labels in _first(reading, fact.info):
+    for labels in first(reading, fact.info):
         value = _product(fact, dict(labels))
         if value is not None:
-            total = value if total is None else _combine(fact.reduce, total, value)
+            total = value if total is None else combine(fact.reduce, total, value)
     return total
 
 
@@ -257,7 +222,7 @@ def _product(fact: NumberFact, labels: Mapping[str, str]) -> float | None:
 
 def _texts(family: Family, fact: TextFact, reading: Reading) -> Labels | None:
     """The fact's labels as the first rank gives them; None where there is no rank."""
-    for labels in _first(reading, fact.info):
+    for labels in first(reading, fact.info):
         have = dict(labels)
         texts: Iterable[tuple[str, str]] = ((name, have.get(source, "")) for name, source in fact.labels.items())
         plain = {name: _PLAIN_TEXT.get(text, text) for name, text in texts}

@@ -102,13 +102,14 @@ class MetricsPages:
         self, endpoint: Endpoint, path: str, catalogue: EngineCatalogue, listing: ModelList, remaining: Remaining
     ) -> MetricsPage:
         limit = min(_MAX_LIST_BYTES, self._max_body_bytes)
-        body = self._fetcher.page(endpoint.at(path), remaining, limit, accept="application/json").body
-        try:
-            loaded = models.read(listing, json_page.parse(body))
-        except ValueError as error:
-            raise FetchError(ProbeFailure.CONTENT, f"not JSON: {error}") from None
+        with self._fetcher.page(endpoint.at(path), remaining, limit, accept="application/json") as page:
+            body_bytes = len(page.body)
+            try:
+                loaded = models.read(listing, json_page.parse(page.body))
+            except ValueError as error:
+                raise FetchError(ProbeFailure.CONTENT, f"not JSON: {error}") from None
         if loaded is None:
             raise FetchError(ProbeFailure.CONTENT, f"JSON without a list of {listing.items}, as {catalogue.title} has")
         families, implausible = plausible(models.families(catalogue, listing, loaded))
         skipped = loaded.skipped + implausible
-        return MetricsPage(catalogue.engine, path, tuple(families), tuple(loaded.items), skipped, len(body))
+        return MetricsPage(catalogue.engine, path, tuple(families), tuple(loaded.items), skipped, body_bytes)
