@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from exporters.errors import SettingsError
+from exporters.inference.targets import Target, parse_endpoint
 
 _MAX_FILE_BYTES = 2**20
 _MAX_SECRET_BYTES = 64 * 2**10
@@ -36,6 +37,20 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
 ModuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,256}$")]
+
+
+def _root(url: str) -> Target:
+    return parse_endpoint(url, ()).root
+
+
+def _base_url(url: str) -> str:
+    _root(url)  # its TargetError is a ValueError
+    if "://" not in url:
+        raise ValueError(f"{url!r}: write the scheme too; a secret must not go over http where https is meant")
+    return url
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
 class Endpoint(StrEnum):
@@ -96,6 +111,7 @@ class Module(_Strict):
     max_tokens: Annotated[int, Field(ge=1, le=1024)] = 8
     model: ModelName | None = None
     headers: dict[HeaderName, Header] = Field(default_factory=dict, max_length=20)
+    targets: Annotated[tuple[BaseUrl, ...], Field(max_length=1000)] = ()
     timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
     min_interval_seconds: Annotated[float, Field(ge=0, le=86400)] = 10.0
     include_usage: bool = True
@@ -106,7 +122,14 @@ class Module(_Strict):
         taken = sorted(name for name in self.headers if name.lower() in _OWN_HEADERS)
         if taken:
             raise ValueError(f"headers: {', '.join(taken)} cannot be set; the prober sets it itself")
+        if self.headers and not self.targets:
+            raise ValueError("headers: name the targets that may have them, or any allowed target gets their secrets")
         return self
+
+    def serves(self, target: Target) -> bool:
+        """Whether `target` may be asked so: it is at one of `targets`, scheme, host and port; any may where none is."""
+        at = (target.scheme, target.host, target.port)
+        return not self.targets or at in {(one.scheme, one.host, one.port) for one in map(_root, self.targets)}
 
 
 class BudgetLimits(_Strict):

@@ -76,24 +76,32 @@ class BlackboxProber:
         200 with a page, also for a probe that failed; 400 for a bad parameter, 403 for a target that is not allowed.
         `timeout` is the header `X-Prometheus-Scrape-Timeout-Seconds`. Never raises.
         """
-        chosen = self._config.modules.get(module)
-        if chosen is None:
+        try:
+            return self._answer(self._question(module, target, model, timeout))
+        except _Refused as refused:
+            return ProbeResult(refused.status, f"{refused}\n".encode(), "text/plain; charset=utf-8")
+
+    def _question(self, name: str, target: str | None, model: str | None, timeout: str | None) -> "_Question":
+        module = self._config.modules.get(name)
+        if module is None:
             known = ", ".join(sorted(self._config.modules))
-            return _refusal(HTTPStatus.BAD_REQUEST, f"module {module!r} is not configured; these are: {known}")
+            raise _Refused(HTTPStatus.BAD_REQUEST, f"module {name!r} is not configured; these are: {known}")
         if not target:
-            example = f"/probe?module={module}&target=http://host:port"
-            return _refusal(HTTPStatus.BAD_REQUEST, f"target is missing: {example}")
+            example = f"/probe?module={name}&target=http://host:port"
+            raise _Refused(HTTPStatus.BAD_REQUEST, f"target is missing: {example}")
         try:
             base = parse_endpoint(target, _ENDINGS)
             asked_model = _MODEL.validate_python(model) if model else None
         except TargetError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, str(error))
+            raise _Refused(HTTPStatus.BAD_REQUEST, str(error)) from None
         except ValidationError:
-            return _refusal(HTTPStatus.BAD_REQUEST, "model: expected 1 to 256 printable ASCII characters")
+            raise _Refused(HTTPStatus.BAD_REQUEST, "model: expected 1 to 256 printable ASCII characters") from None
+        where = f"{base.root.scheme}://{base.root.netloc}"
         if not self._allowed.allows(base.root):
-            return _refusal(HTTPStatus.FORBIDDEN, f"{base.root.netloc} is not an allowed target of this exporter")
-        seconds = min(chosen.timeout_seconds, _scrape_seconds(timeout))
-        return self._answer(_Question(module, chosen, base, asked_model, seconds))
+            raise _Refused(HTTPStatus.FORBIDDEN, f"{where} is not an allowed target of this exporter")
+        if not module.serves(base.root):
+            raise _Refused(HTTPStatus.FORBIDDEN, f"{where} is not among the targets of module {name!r}")
+        return _Question(name, module, base, asked_model, min(module.timeout_seconds, _scrape_seconds(timeout)))
 
     def _answer(self, question: "_Question") -> ProbeResult:
         measured = Measured(Stopwatch(self._clock))
@@ -119,6 +127,14 @@ class BlackboxProber:
         except ProbeError as error:
             return error
         return None
+
+
+class _Refused(Exception):
+    """A request that no probe comes of: an HTTP status, and a sentence why."""
+
+    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +209,6 @@ def _families(question: _Question, measured: Measured, failure: ProbeError | Non
         samples = [Sample("", (), float(value))] if value is not None else labelled.get(family.name, [])
         if samples:
             yield family, samples
-
-
-def _refusal(status: HTTPStatus, sentence: str) -> ProbeResult:
-    return ProbeResult(status, f"{sentence}\n".encode(), "text/plain; charset=utf-8")
 
 
 def _scrape_seconds(timeout: str | None) -> float:

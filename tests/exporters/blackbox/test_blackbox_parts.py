@@ -198,6 +198,9 @@ def test_a_file_of_defaults_is_short() -> None:
         ("modules: {m: {headers: {user-agent: {value: x}}}}", "user-agent cannot be set"),
         ("modules: {m: {headers: {X-A: {value: x, file: y}}}}", "give exactly one of value, file"),
         ("modules: {m: {headers: {'X A': {value: x}}}}", "String should match pattern"),
+        ("modules: {m: {headers: {X-A: {value: x}}}}", "headers: name the targets that may have them"),
+        ("modules: {m: {targets: ['ftp://h']}}", "the scheme must be http or https"),
+        ("modules: {m: {targets: ['h:1']}}", "'h:1': write the scheme too"),
         ("{budget: {tokens_per_hour: 10}, modules: {m: {max_tokens: 11}}}", "modules.m.max_tokens is 11, more than"),
     ],
 )
@@ -209,7 +212,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(text: str, says: s
 
 def test_a_secret_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:
     file = tmp_path / "blackbox.yml"
-    file.write_text("modules: {m: {headers: {Authorization: {file: /nowhere/token}}}}")
+    file.write_text("modules: {m: {targets: ['https://h'], headers: {Authorization: {file: /nowhere/token}}}}")
     with pytest.raises(SettingsError, match=r"modules\.m: header Authorization: cannot read /nowhere/token: No such"):
         load_config(file)
     with pytest.raises(SettingsError, match="--blackbox-config: cannot read"):

@@ -165,7 +165,8 @@ def test_the_model_is_asked_for_once_in_a_while_and_after_a_refusal(
 def test_headers_carry_secrets_from_files_that_may_change(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("first\n")
-    prober = make(headers={"Authorization": {"file": str(secret), "prefix": "Bearer "}, "X-Team": {"value": "a"}})
+    headers = {"Authorization": {"file": str(secret), "prefix": "Bearer "}, "X-Team": {"value": "a"}}
+    prober = make(headers=headers, targets=[f"http://{endpoint.netloc}/v1"])
     probe(prober, endpoint)
     secret.write_text("second\n")
     probe(prober, endpoint)
@@ -383,7 +384,7 @@ def test_nobody_listening_is_a_connection_failure(make: Make) -> None:
         (("completion", "ftp://127.0.0.1"), 400, "the scheme must be http or https"),
         (("completion", "http://127.0.0.1:1", "m\n"), 400, "model: expected"),
         (("completion", "http://127.0.0.1:1", "m" * 257), 400, "model: expected"),
-        (("completion", "http://192.0.2.1:1"), 403, "192.0.2.1:1 is not an allowed target"),
+        (("completion", "http://192.0.2.1:1"), 403, "http://192.0.2.1:1 is not an allowed target"),
         (("completion", "http://169.254.169.254"), 403, "not an allowed target"),
     ],
 )
@@ -393,6 +394,15 @@ def test_a_bad_parameter_is_refused_with_a_sentence(
     result = make().probe(*parameters)
     assert result.status == status
     assert text in result.body.decode()
+
+
+@pytest.mark.parametrize("target", ["https://127.0.0.1:{port}", "http://127.0.0.2:{port}", "http://127.0.0.1:1"])
+def test_secrets_go_to_the_targets_of_their_module_only(make: Make, endpoint: Endpoint, target: str) -> None:
+    prober = make(headers={"X-Key": {"value": "s3cret"}}, targets=[f"http://{endpoint.netloc}"])
+    refused = prober.probe("completion", target.format(port=endpoint.port))
+    assert refused.status == 403
+    assert b"is not among the targets of module 'completion'" in refused.body
+    assert endpoint.asked == []
 
 
 def test_a_name_that_leads_to_a_forbidden_address_is_not_asked(endpoint: Endpoint, make: Make) -> None:
@@ -493,7 +503,8 @@ def test_the_answer_holds_catalogued_families_with_catalogued_labels_and_types(m
 
 def test_neither_prompt_nor_answer_nor_secret_is_shown(make: Make, endpoint: Endpoint, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("s3cret")
-    prober = make(prompt="my pr0mpt", headers={"Authorization": {"file": str(tmp_path / "token")}})
+    headers = {"Authorization": {"file": str(tmp_path / "token")}}
+    prober = make(prompt="my pr0mpt", headers=headers, targets=[f"http://{endpoint.netloc}"])
     replies = [stream([chat("answ3r", "stop"), DONE]), stream([chat("answ3r")]), stream([event('{"answ3r')])]
     replies += [page(json.dumps({"error": "my pr0mpt answ3r"}).encode(), status=400)]
     for reply in replies:
