@@ -232,6 +232,7 @@ class ExporterApp:
             version=__version__,
             collectors=self._guard.names,
             engines=None if self._prober is None else ("auto", *Engine),
+            completions=self._blackbox is not None,
             notice=self._notice,
         )
         headers = (("Content-Security-Policy", POLICY),)

@@ -8,17 +8,24 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; bas
 
 
 def landing_page(
-    *, version: str, collectors: Iterable[str], engines: Iterable[str] | None, notice: str | None = None
+    *,
+    version: str,
+    collectors: Iterable[str],
+    engines: Iterable[str] | None,
+    completions: bool = False,
+    notice: str | None = None,
 ) -> str:
     """Write the page as HTML.
 
-    `engines` are those that a probe may name, None where probing is off; `notice` is what a visitor must know first.
+    `engines` are those that a probe may name, None where probing is off; `completions` is whether probes with a module
+    are on; `notice` is what a visitor must know first.
     """
     return _PAGE.format(
         version=escape(version),
         notice=f'<p class="notice" role="alert"><strong>{escape(notice)}</strong></p>\n' if notice else "",
         collectors="".join(map(_collector, collectors)),
         probe=_PROBING_OFF if engines is None else _PROBE.format(engines="".join(map(_engine, engines))),
+        completions=_COMPLETIONS if completions else "",
     )
 
 
@@ -42,6 +49,10 @@ _PROBE = """<form action="/probe" method="get">
 <p><button type="submit">Probe</button></p>
 <p id="allowed">Only targets that <code>--probe-allow</code> names are read; others get 403.</p>
 </form>"""
+
+_COMPLETIONS = """<p><code>/probe?module=NAME&amp;target=URL</code> asks an endpoint for a few tokens and measures the
+answer.</p>
+"""
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -75,7 +86,7 @@ input, select, button {{ font: inherit; padding: .25rem .5rem; max-width: 100%; 
 <h2>Inference engines</h2>
 <p><code>/probe?target=URL&amp;engine=auto</code> reads one and gives its metrics in OptiInfra's vocabulary.</p>
 {probe}
-</main>
+{completions}</main>
 </body>
 </html>
 """

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,9 @@ class HttpServer:
         """
         self._drain_seconds = drain_seconds
         self._stopping = False
+        # The loop is woken through a pipe, whose number may be another file's once the pipe is closed. Reentrant, since
+        # a signal handler stops the server in the thread that runs it.
+        self._waking = threading.RLock()
         self._sockets: dict[int, Any] = {}
         listener = _listen(host, port)
         self._host = host
@@ -114,15 +118,18 @@ class HttpServer:
             self._drain()
         finally:
             self._server.task_dispatcher.shutdown(timeout=_THREADS_STOP_SECONDS)
-            wasyncore.close_all(self._sockets)
+            with self._waking:
+                self._stopping = True
+                wasyncore.close_all(self._sockets)
             if self._front:
                 self._front.stop(self._drain_seconds)
 
     def stop(self) -> None:
         """Make `run` return. May be called from any thread, from a signal handler, and again."""
-        if not self._stopping:
-            self._stopping = True
-            self._server.pull_trigger()
+        with self._waking:
+            if not self._stopping:
+                self._stopping = True
+                self._server.pull_trigger()
 
     def _accepted(self, _: Any, connection: socket.socket, address: Address, *__: Any, **___: Any) -> None:  # noqa: ANN401
         """Stand where waitress makes a channel of a connection: with TLS, the handshake comes first."""
@@ -131,14 +138,15 @@ class HttpServer:
 
     def _greeted(self, connection: socket.socket, address: Address) -> None:
         """Have waitress serve what is inside of a TLS connection; called in the front's thread."""
-        if self._stopping:
-            connection.close()
-            return
 
         def serve() -> None:
             _Channel(self._server, connection, address, self._server.adj, map=self._sockets)
 
-        self._server.trigger.pull_trigger(serve)
+        with self._waking:
+            if self._stopping:
+                connection.close()
+            else:
+                self._server.trigger.pull_trigger(serve)
 
     def _drain(self) -> None:
         until = time.monotonic() + self._drain_seconds

@@ -26,7 +26,7 @@ def read_web_config(path: Path) -> WebConfig:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise WebConfigError(f"cannot read {path}: {why}") from error
+        raise WebConfigError(f"--web-config-file: cannot read {path}: {why}") from error
     try:
         node = yaml.compose(text, yaml.SafeLoader)
         lines = _lines(node, path)

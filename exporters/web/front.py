@@ -119,8 +119,8 @@ class TlsFront:
     async def _relay(self, secure: SecureSocket, address: Address) -> None:
         ours, theirs = socket.socketpair()
         ours.settimeout(0)
-        self._hand_on(theirs, address)
         with contextlib.closing(ours):
+            self._hand_on(theirs, address)
             ways = [
                 self._loop.create_task(self._inwards(secure, ours)),
                 self._loop.create_task(self._outwards(ours, secure)),

@@ -243,6 +243,8 @@ def test_the_landing_page_of_an_exporter_that_does_not_probe_has_no_form(serve: 
     page = serve().ask("/").text
 
     assert "Probing is off" in page
+    assert "module" not in page
+    assert "/probe?module=NAME" in serve(blackbox=EchoProber()).ask("/").text
     assert "<form" not in page
 
 
@@ -329,3 +331,17 @@ def test_a_port_that_is_taken_is_an_error_that_says_what_to_do(
 
     with pytest.raises(SettingsError, match=f"port {taken}: Address already in use; choose another"):
         HttpServer(lambda _, __: [], host="127.0.0.1", port=taken, log=log)
+
+
+def test_a_server_may_be_stopped_from_several_threads_at_once_and_when_it_has_stopped(
+    log: FilteringBoundLogger,
+) -> None:
+    for _ in range(20):
+        server = HttpServer(lambda _, __: [], host="127.0.0.1", port=0, log=log)
+        threads = [threading.Thread(target=call) for call in (server.run, *[server.stop] * 4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=30)
+        server.stop()
+        assert not any(thread.is_alive() for thread in threads)

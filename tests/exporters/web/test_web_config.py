@@ -166,7 +166,7 @@ def test_a_hash_does_not_appear_in_what_is_said_of_it(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WebConfigError, match=r"cannot read .*/none\.yml: No such file or directory"):
+    with pytest.raises(WebConfigError, match=r"--web-config-file: cannot read .*/none\.yml: No such file or directory"):
         read_web_config(tmp_path / "none.yml")
     (tmp_path / "binary.yml").write_bytes(b"\xff\xfe")
     with pytest.raises(WebConfigError, match="it is not UTF-8 text"):
