@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -64,8 +65,9 @@ def plain_number(text: str) -> float | None:
     return int(whole + fraction) / float(10**FRACTION_DIGITS)
 
 
+@cache
 def load_engine(engine: Engine, directory: Path = ENGINES_DIR) -> EngineCatalogue:
-    """Read and check the catalogue file of an engine. Raises CatalogueError, naming file and key."""
+    """Read and check the catalogue file of an engine, once. Raises CatalogueError, naming file and key."""
     path = directory / f"{engine.value}.yml"
     try:
         catalogue = _ADAPTER.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))

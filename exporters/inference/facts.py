@@ -8,6 +8,7 @@ restart only the model's name holds; everything else is unknown until the page i
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from exporters.catalog import EngineCatalogue, FactPage
 from exporters.inference import json_page
@@ -106,12 +107,12 @@ class FactKeeper:
 
 def read(page: FactPage, answer: object) -> Facts:
     """What `answer`, a JSON page, tells."""
-    models = _first(list(json_page.texts(answer, pointer)) for pointer in page.model)
-    version = _first(list(json_page.texts(answer, pointer)) for pointer in page.version)
+    models = _first(list(islice(json_page.texts(answer, pointer), _MAX_MODELS)) for pointer in page.model)
+    version = _first(list(islice(json_page.texts(answer, pointer), 1)) for pointer in page.version)
     numbers = ((name, _product(answer, products)) for name, products in page.numbers.items())
     texts = ((name, json_page.labels(answer, pointers)) for name, pointers in page.texts.items())
     return Facts(
-        tuple(dict.fromkeys(models[:_MAX_MODELS])),
+        tuple(dict.fromkeys(models)),
         version[0] if version else "",
         {name: value for name, value in numbers if value is not None},
         {name: labels for name, labels in texts if labels},
