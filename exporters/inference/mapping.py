@@ -162,18 +162,18 @@ class Mapper:
 
 
 def named(families: Iterable[tuple[Family, Samples]], model: str) -> Iterator[tuple[Family, Samples]]:
-    """The families, `model` in the place of a model that the engine did not name."""
-    unnamed = ("model", "")
+    """The families, `model` in the place of a model that the engine did not name; a family that has both stays."""
+    name = ("model", model)
     for family, samples in families:
-        yield (
-            family,
-            [
-                sample._replace(labels=(sample.labels[0], ("model", model), *sample.labels[2:]))
-                if sample.labels[1] == unnamed
-                else sample
-                for sample in samples
-            ],
-        )
+        if any(sample.labels[1] == name for sample in samples):
+            yield family, samples
+        else:
+            yield family, [_named(sample, name) for sample in samples]
+
+
+def _named(sample: Sample, name: tuple[str, str]) -> Sample:
+    engine, model, *others = sample.labels
+    return sample if model[1] else sample._replace(labels=(engine, name, *others))
 
 
 def _way(family: Family, source: Source, names: Names) -> _Way:
