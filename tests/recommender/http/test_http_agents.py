@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import requests
 
+from recommender.http.discovery import Job
 from tests.recommender.foundation.live import Live
 
 REGISTRATION: dict[str, Any] = {
@@ -39,8 +40,8 @@ def test_an_agent_registers_beats_is_seen_and_takes_leave(intake: Live) -> None:
 
 def test_a_url_that_an_agent_gives_is_no_target_of_prometheus(intake: Live) -> None:
     post(intake, "register", REGISTRATION)
-    for job in ("node", "llm-probe", "vllm"):
-        assert "node-1.example" not in str(intake.get(f"/sd/{job}"))
+    for job in Job:
+        assert "node-1.example" not in str(intake.get(f"/sd/{job.value}"))
 
 
 def test_fields_that_are_not_known_are_left_aside(intake: Live) -> None:
