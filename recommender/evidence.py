@@ -17,7 +17,7 @@ from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, T
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
 _SOURCE_UNITS = {"tokens": "tokens", "ratio": "ratio", "fraction": "ratio", "requests": "requests"}
-_LOW_IS_WORSE = frozenset({"gpu:gpu_memory_free_bytes"})
+_LOW_IS_WORSE = frozenset({"gpu:gpu_memory_free_bytes", "gpu:gpu_sm_clock:ratio"})
 _RATE = re.compile(r":rate\d+[smhd]$")
 # Histogram buckets are many and nothing here needs them; everything else of a service is one query's worth.
 _SERVICE_QUERY = '{{__name__=~"(replica|service):.+",__name__!~".+_(bucket|sum|count):rate.+",service={service}}}'

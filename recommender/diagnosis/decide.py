@@ -15,6 +15,7 @@ _FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
 PRECEDENCE = (
     Bottleneck.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN,
+    Bottleneck.GPU_THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE,
     Bottleneck.HOST_CPU_SATURATION,
     Bottleneck.GPU_MEMORY_PRESSURE,

@@ -6,6 +6,7 @@ One function a class, from a scope to its discriminators. Labels are words that 
 from collections.abc import Callable, Mapping
 
 from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
+from recommender.diagnosis.hardware import HARDWARE
 from recommender.model import Check, Confirmation, Reading
 from rules.catalog import Bottleneck
 
@@ -184,4 +185,5 @@ DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.HIGH_LATENCY: _high_latency,
     Bottleneck.LOW_THROUGHPUT: _low_throughput,
     Bottleneck.CACHE_INEFFICIENCY: _cache_inefficiency,
+    **HARDWARE,
 }

@@ -8,6 +8,7 @@ from rules.catalog import Bottleneck
 TITLES: dict[Bottleneck, str] = {
     Bottleneck.TARGET_DOWN: "an engine does not answer",
     Bottleneck.ENGINE_FROZEN: "an engine holds requests and gives no tokens",
+    Bottleneck.GPU_THERMAL_THROTTLE: "heat slows a GPU down",
     Bottleneck.HOST_MEMORY_PRESSURE: "host memory is short",
     Bottleneck.HOST_CPU_SATURATION: "host CPUs hold the engine back",
     Bottleneck.GPU_MEMORY_PRESSURE: "device memory is nearly full and grows",

@@ -11,6 +11,7 @@ from recommender.playbooks import (
     admission_limited,
     cache_inefficiency,
     engine_down,
+    gpu_hardware,
     gpu_memory_pressure,
     host_cpu_saturation,
     host_memory_pressure,
@@ -22,6 +23,7 @@ from rules.catalog import Bottleneck
 PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.TARGET_DOWN: engine_down.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN: engine_down.ENGINE_FROZEN,
+    Bottleneck.GPU_THERMAL_THROTTLE: gpu_hardware.THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE: host_memory_pressure.PLAYBOOKS,
     Bottleneck.HOST_CPU_SATURATION: host_cpu_saturation.PLAYBOOKS,
     Bottleneck.GPU_MEMORY_PRESSURE: gpu_memory_pressure.PLAYBOOKS,

@@ -33,6 +33,7 @@ class Bottleneck(StrEnum):
     HIGH_LATENCY = "high_latency"  # B07
     LOW_THROUGHPUT = "low_throughput"  # B08
     CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
+    GPU_THERMAL_THROTTLE = "gpu_thermal_throttle"  # B12
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     TARGET_DOWN = "target_down"  # B20
@@ -62,6 +63,8 @@ _ALERTS = (
     Alert("LLMCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"),
     Alert("GPUMemoryPressure", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
     Alert("GPUMemoryExhaustion", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
+    Alert("GPUThermalThrottle", Bottleneck.GPU_THERMAL_THROTTLE, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
+    Alert("GPUHardwareSlowdown", Bottleneck.GPU_THERMAL_THROTTLE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),

@@ -173,6 +173,22 @@ _THRESHOLDS = (
         "PSI memory full share that is critical.",
         "B16 [G]",
     ),
+    # -- hardware: B12-B19
+    Threshold(
+        "gpu_throttled_thermal_high_ratio",
+        0.05,
+        "ratio",
+        "Share of 5m in which heat held a GPU's clocks down that costs work.",
+        "B12 [G]",
+    ),
+    Threshold(
+        "gpu_hw_slowdown_high_ratio",
+        0.075,
+        "ratio",
+        "Share of 5m in hardware slowdown; one scrape of 20 may see a change of performance state, two may not.",
+        "B12 says 1 % of 10m [G]; at a scrape each 15 s one flicker reads 5 % of 5m",
+    ),
+    # -- samples
     Threshold(
         "min_ttft_events",
         20,

@@ -245,6 +245,26 @@ def test_gpus_and_nodes_do_not_mute_each_other_for_want_of_labels(alertmanager: 
     expect(alertmanager, [("ExporterDown", False)], node="hn", alertname="ExporterDown")
 
 
+@pytest.mark.parametrize("hardware", ["GPUThermalThrottle"])
+def test_hardware_below_its_speed_mutes_what_its_replicas_seem_limited_by(alertmanager: str, hardware: str) -> None:
+    node = f"slow-{hardware}".lower()
+    of_gpu = {"gpu": "0", "uuid": "GPU-0"} if ALERTS[hardware].level == "gpu" else {}
+    post(
+        alertmanager,
+        alert(hardware, node=node, **of_gpu),
+        alert("LLMAdmissionLimited", service=node, instance="j1:1", node=node),
+        alert("LLMLowThroughput", service=node, instance="j1:1", node=node),
+        alert("LLMKVCachePressure", service=node, instance="j1:1", node=node),
+        alert("LLMAdmissionLimited", service=node, instance="j2:1", node="sound"),
+    )
+    expect(
+        alertmanager,
+        [(hardware, False), ("LLMAdmissionLimited", True), ("LLMLowThroughput", True), ("LLMKVCachePressure", False)],
+        node=node,
+    )
+    expect(alertmanager, [("LLMAdmissionLimited", False)], service=node, node="sound")
+
+
 def test_the_recommender_hears_one_group_of_a_service_with_the_token_and_without_muted_alerts(
     alertmanager: str, recommender: tuple[Recommender, int]
 ) -> None:

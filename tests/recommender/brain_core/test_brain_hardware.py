@@ -1,0 +1,65 @@
+"""Bottlenecks of GPUs and hosts: what confirms them, what speaks against them, and that each ends in a plan."""
+
+from collections.abc import Callable
+
+import pytest
+
+from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
+from recommender.model import DiagnosisStatus, Evidence
+from recommender.planner import make_plan
+from recommender.playbooks import PlanContext
+from rules.catalog import Bottleneck
+
+Builder = Callable[..., Evidence]
+Contexts = Callable[..., PlanContext]
+Signals = Callable[[str], dict[str, float]]
+
+# Signals that confirm a bottleneck, and those of its nearest look-alike.
+CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
+    Bottleneck.GPU_THERMAL_THROTTLE: (
+        {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.3, "gpu:gpu_power_brake:ratio_avg5m": 0.0},
+        {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.0, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.05},
+    ),
+}
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_an_alert_of_hardware_ends_in_an_explained_plan(
+    signals: Signals, evidence_of: Builder, context: Contexts, bottleneck: Bottleneck
+) -> None:
+    evidence = evidence_of(signals("steady") | CASES[bottleneck][0], (bottleneck,))
+    diagnosis = diagnose(evidence, frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.DIAGNOSED
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is bottleneck
+    assert diagnosis.root.confidence >= CONFIDENCE_FLOOR
+    plan = make_plan(diagnosis, evidence, context(max_num_seqs=16))
+    assert plan is not None
+    assert plan.change is None
+    assert plan.advice
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_the_look_alike_of_hardware_trouble_is_not_acted_on(
+    signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
+) -> None:
+    diagnosis = diagnose(evidence_of(signals("steady") | CASES[bottleneck][1], (bottleneck,)), frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert diagnosis.findings[0].confidence == 0.0
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_hardware_of_which_nothing_is_known_is_not_acted_on(
+    signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
+) -> None:
+    diagnosis = diagnose(evidence_of(signals("steady"), (bottleneck,)), frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert diagnosis.missing
+
+
+def test_a_hot_gpu_goes_before_the_batch_limit(signals: Signals, evidence_of: Builder) -> None:
+    shown = signals("saturated") | {"replica:llm_admission_fullness:ratio_avg2m": 1.0}
+    shown |= CASES[Bottleneck.GPU_THERMAL_THROTTLE][0]
+    diagnosis = diagnose(evidence_of(shown, (Bottleneck.ADMISSION_LIMITED, Bottleneck.GPU_THERMAL_THROTTLE)))
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is Bottleneck.GPU_THERMAL_THROTTLE
