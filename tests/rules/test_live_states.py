@@ -47,14 +47,18 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(DEADLINE_SECONDS + 60)]
 def discovered(engines: str) -> dict[str, list[dict[str, Any]]]:
     """What `/api/v1/sd/<job>` answers, `engines` being the replayer's base URL."""
 
-    def targets(variant: str, states: tuple[str, ...] = STATES) -> list[dict[str, Any]]:
+    def probed(variant: str, states: tuple[str, ...] = STATES) -> list[dict[str, Any]]:
         return [
             {"targets": [f"{engines}/{state}/metrics"], "labels": {"service": f"{state}/{variant}", "engine": "vllm"}}
             for state in states
         ]
 
-    probed = targets("probed") + targets("limit-known", ("saturated",))
-    return {"llm-probe": probed, "vllm": targets("direct"), "node": []}
+    def direct(state: str) -> dict[str, Any]:
+        labels = {"service": f"{state}/direct", "engine": "vllm", "__metrics_path__": f"/{state}/metrics"}
+        return {"targets": [urlsplit(engines).netloc], "labels": labels}
+
+    everything = probed("probed") + probed("limit-known", ("saturated",))
+    return {"llm-probe": everything, "llm-direct": [direct(state) for state in STATES], "node": []}
 
 
 @contextmanager

@@ -4,26 +4,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from exporters.catalog import Engine, EngineCatalogue, load_engine
 from tests.helpers.catalogue_pages import page
-from tests.helpers.source_equality import Case, advanced, document, expected
+from tests.helpers.source_equality import SOURCES, Case, advanced, document, expected
 
-CAPTURES = Path(__file__).parents[1] / "data" / "captures"
+DATA = Path(__file__).parents[1] / "data"
 ENGINES = [engine for engine in Engine if load_engine(engine).families]
 # Folders of captures that are not called like their engine.
 FOLDERS = {"triton-trtllm": Engine.TRITON}
-# Captured pages of other engines than vLLM, whose versions have a test of their own: (page, engine).
+# Captured and synthetic pages: (page, engine). Captures of vLLM have a test of their own, for they are pairs.
 PAGES = [
     (path, engine)
-    for folder in sorted(CAPTURES.iterdir())
+    for folder in (*(DATA / "captures").iterdir(), *(DATA / "synthetic").iterdir())
     for engine in Engine
-    if engine in (FOLDERS.get(folder.name), folder.name) and engine is not Engine.VLLM
+    if engine in (FOLDERS.get(folder.name), folder.name) and folder != DATA / "captures" / "vllm"
     for path in sorted(folder.glob("*.prom"))
 ]
 
 
-def synthetic(catalogue: EngineCatalogue) -> Iterator[Case]:
+def made(catalogue: EngineCatalogue) -> Iterator[Case]:
     """Every source of the catalogue: each choice alone, all at once, in the other spelling, with gaps."""
     # What is there with every source present is what a release shows that keeps old names beside new ones.
     most = max(len(mapping.sources) for mapping in catalogue.families.values())
@@ -39,19 +40,21 @@ def synthetic(catalogue: EngineCatalogue) -> Iterator[Case]:
 def test_the_rules_read_every_source_as_the_prober_does(
     promtool: Callable[..., str], tmp_path: Path, engine: Engine
 ) -> None:
-    promtool("test", "rules", document(synthetic(load_engine(engine)), tmp_path / "synthetic.yml"))
+    cases = list(made(load_engine(engine)))
+    groups = yaml.safe_load((SOURCES / f"{engine.value}.yml").read_text(encoding="utf-8"))["groups"]
+    records = {rule["record"] for group in groups for rule in group["rules"] if rule["record"].startswith("replica:")}
+    assert {signal for case in cases for signal, _ in expected(case)} == records - {"replica:llm_up"}
+    promtool("test", "rules", document(cases, tmp_path / "made.yml"))
 
 
-def captured(path: Path, engine: Engine) -> Case:
+def shown(path: Path, engine: Engine) -> Case:
     catalogue, text = load_engine(engine), path.read_text(encoding="utf-8")
-    return Case(f"{path.parent.name}/{path.name}", catalogue, text, advanced(catalogue, text))
+    return Case(str(path.relative_to(DATA)), catalogue, text, advanced(catalogue, text))
 
 
-def test_the_rules_read_every_captured_page_as_the_prober_does(promtool: Callable[..., str], tmp_path: Path) -> None:
-    cases = [captured(*page) for page in PAGES]
-    assert {case.catalogue.engine for case in cases if expected(case)} >= {
-        Engine.LLAMACPP,
-        Engine.SGLANG,
-        Engine.TRITON,
-    }
-    promtool("test", "rules", document(cases, tmp_path / "captured.yml"))
+def test_the_rules_read_every_page_of_the_test_data_as_the_prober_does(
+    promtool: Callable[..., str], tmp_path: Path
+) -> None:
+    cases = [shown(*each) for each in PAGES]
+    assert {case.catalogue.engine for case in cases if expected(case)} == {*ENGINES} - {Engine.VLLM}
+    promtool("test", "rules", document(cases, tmp_path / "pages.yml"))
