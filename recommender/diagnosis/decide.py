@@ -15,6 +15,7 @@ _FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
 PRECEDENCE = (
     Bottleneck.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN,
+    Bottleneck.GPU_POWER_BRAKE,
     Bottleneck.GPU_THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE,
     Bottleneck.HOST_CPU_SATURATION,
@@ -24,6 +25,7 @@ PRECEDENCE = (
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,
     Bottleneck.LOW_THROUGHPUT,
+    Bottleneck.GPU_POWER_LIMIT,  # a choice of somebody's: what the engine itself lacks goes first
     Bottleneck.CACHE_INEFFICIENCY,
 )
 

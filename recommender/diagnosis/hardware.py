@@ -25,6 +25,24 @@ def _gpu_thermal_throttle(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(slowed, defining=True), Discriminator(scope.zero("time with a power brake:", _BRAKE)))
 
 
+def _gpu_power_limit(scope: Scope) -> tuple[Discriminator, ...]:
+    capped = scope.at_least(
+        "time at the power cap", "gpu:gpu_throttled_power:ratio_rate5m", "gpu_throttled_power_high_ratio"
+    )
+    hot = scope.below(
+        "time that heat held clocks down",
+        "gpu:gpu_throttled_thermal:ratio_rate5m",
+        "gpu_throttled_thermal_high_ratio",
+    )
+    return (Discriminator(capped, defining=True), Discriminator(hot, defining=True))
+
+
+def _gpu_power_brake(scope: Scope) -> tuple[Discriminator, ...]:
+    return (Discriminator(scope.positive("time with a power brake", _BRAKE), defining=True),)
+
+
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.GPU_POWER_BRAKE: _gpu_power_brake,
+    Bottleneck.GPU_POWER_LIMIT: _gpu_power_limit,
     Bottleneck.GPU_THERMAL_THROTTLE: _gpu_thermal_throttle,
 }

@@ -8,6 +8,8 @@ from rules.catalog import Bottleneck
 TITLES: dict[Bottleneck, str] = {
     Bottleneck.TARGET_DOWN: "an engine does not answer",
     Bottleneck.ENGINE_FROZEN: "an engine holds requests and gives no tokens",
+    Bottleneck.GPU_POWER_BRAKE: "the power supply slows a GPU down",
+    Bottleneck.GPU_POWER_LIMIT: "a lowered power limit slows a GPU down",
     Bottleneck.GPU_THERMAL_THROTTLE: "heat slows a GPU down",
     Bottleneck.HOST_MEMORY_PRESSURE: "host memory is short",
     Bottleneck.HOST_CPU_SATURATION: "host CPUs hold the engine back",

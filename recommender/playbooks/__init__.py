@@ -23,6 +23,8 @@ from rules.catalog import Bottleneck
 PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.TARGET_DOWN: engine_down.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN: engine_down.ENGINE_FROZEN,
+    Bottleneck.GPU_POWER_BRAKE: gpu_hardware.POWER_BRAKE,
+    Bottleneck.GPU_POWER_LIMIT: gpu_hardware.POWER_LIMIT,
     Bottleneck.GPU_THERMAL_THROTTLE: gpu_hardware.THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE: host_memory_pressure.PLAYBOOKS,
     Bottleneck.HOST_CPU_SATURATION: host_cpu_saturation.PLAYBOOKS,

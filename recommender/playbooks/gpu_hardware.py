@@ -23,3 +23,27 @@ THERMAL_THROTTLE = (
         "lower clock serves better than one that is thrown down. Raise it again afterwards.",
     ),
 )
+
+POWER_LIMIT = (
+    advising(
+        "P13.1",
+        "Raise the power limit",
+        "If nobody needs the limit, raise it towards the default in steps of 10 % while the rack's power budget holds "
+        "(nvidia-smi -i GPU -pl WATTS). Prefill gains most; decode waits for memory, whose clock the limit spares.",
+    ),
+    advising(
+        "P13.2",
+        "Keep the limit and plan with it",
+        "If it is there for efficiency, compare tokens per joule before and after: a limit is worth keeping where "
+        "tokens per second fall by less than watts and the service keeps its objectives.",
+    ),
+)
+
+POWER_BRAKE = (
+    advising(
+        "P13.3",
+        "Treat it as an incident of the facility",
+        "Drain the node, and the rack if others in it show the same, then have its power supplies, cables and the "
+        "rack's power limit looked at. No setting of an engine or a GPU helps.",
+    ),
+)

@@ -34,6 +34,8 @@ class Bottleneck(StrEnum):
     LOW_THROUGHPUT = "low_throughput"  # B08
     CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
     GPU_THERMAL_THROTTLE = "gpu_thermal_throttle"  # B12
+    GPU_POWER_LIMIT = "gpu_power_limit"  # B13
+    GPU_POWER_BRAKE = "gpu_power_brake"  # B13
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     TARGET_DOWN = "target_down"  # B20
@@ -65,6 +67,8 @@ _ALERTS = (
     Alert("GPUMemoryExhaustion", Bottleneck.GPU_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
     Alert("GPUThermalThrottle", Bottleneck.GPU_THERMAL_THROTTLE, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
     Alert("GPUHardwareSlowdown", Bottleneck.GPU_THERMAL_THROTTLE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
+    Alert("GPUPowerLimit", Bottleneck.GPU_POWER_LIMIT, BottleneckKind.CAUSE, Severity.INFO, "gpu"),
+    Alert("GPUPowerBrake", Bottleneck.GPU_POWER_BRAKE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),

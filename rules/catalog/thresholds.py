@@ -188,6 +188,27 @@ _THRESHOLDS = (
         "Share of 5m in hardware slowdown; one scrape of 20 may see a change of performance state, two may not.",
         "B12 says 1 % of 10m [G]; at a scrape each 15 s one flicker reads 5 % of 5m",
     ),
+    Threshold(
+        "gpu_power_limit_low_ratio",
+        0.95,
+        "ratio",
+        "Power limit over the device's default below which somebody lowered it.",
+        "B13 says below the default [G]",
+    ),
+    Threshold(
+        "gpu_throttled_power_high_ratio",
+        0.2,
+        "ratio",
+        "Share of 5m at the power cap that slows work down.",
+        "B13 [G]",
+    ),
+    Threshold(
+        "gpu_sm_clock_low_ratio",
+        0.8,
+        "ratio",
+        "Mean SM clock over its maximum that is low under load.",
+        "B13 [G]",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

@@ -16,6 +16,14 @@ Signals = Callable[[str], dict[str, float]]
 
 # Signals that confirm a bottleneck, and those of its nearest look-alike.
 CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
+    Bottleneck.GPU_POWER_BRAKE: (
+        {"gpu:gpu_power_brake:ratio_avg5m": 0.2, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.2},
+        {"gpu:gpu_power_brake:ratio_avg5m": 0.0, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.2},
+    ),
+    Bottleneck.GPU_POWER_LIMIT: (
+        {"gpu:gpu_throttled_power:ratio_rate5m": 0.9, "gpu:gpu_throttled_thermal:ratio_rate5m": 0.0},
+        {"gpu:gpu_throttled_power:ratio_rate5m": 0.9, "gpu:gpu_throttled_thermal:ratio_rate5m": 0.5},
+    ),
     Bottleneck.GPU_THERMAL_THROTTLE: (
         {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.3, "gpu:gpu_power_brake:ratio_avg5m": 0.0},
         {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.0, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.05},
