@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from exporters.catalog import Engine, EngineCatalogue, ProbeFailure, spellings
+from exporters.catalog import METRICS_PATH, Engine, EngineCatalogue, ProbeFailure, spellings
 from exporters.inference.fetch import FetchError
 from exporters.inference.targets import Endpoint
 
@@ -18,8 +18,11 @@ class Detection:
     def __init__(self, catalogues: Mapping[Engine, EngineCatalogue]) -> None:
         self._catalogues = catalogues
         self._signs = {engine: _Signs(one) for engine, one in catalogues.items()}
-        self.paths = tuple(dict.fromkeys(one.metrics_path for one in catalogues.values()))
-        """The metrics pages that engines have, the commonest first."""
+        self._paths = tuple(dict.fromkeys(one.metrics_path for one in catalogues.values()))
+
+    def pages(self, asked: Engine | None) -> tuple[str, ...]:
+        """The metrics pages that a target may name: those of the engine that was asked for, or of all."""
+        return self._paths if asked is None else (self._catalogues[asked].metrics_path, METRICS_PATH)
 
     def candidates(self, endpoint: Endpoint, asked: Engine | None, last: str | None) -> tuple[str, ...]:
         """The pages to try, in order: the one that was named, the engine's own, or that of the `last` probe and all."""
@@ -27,7 +30,7 @@ class Detection:
             return (endpoint.page,)
         if asked is not None:
             return (self._catalogues[asked].metrics_path,)
-        return tuple(dict.fromkeys((*([last] if last else []), *self.paths)))
+        return tuple(dict.fromkeys((*([last] if last else []), *self._paths)))
 
     def listing(self, path: str, asked: Engine | None) -> EngineCatalogue | None:
         """The engine whose page at `path` is a JSON list of models; None where it is an exposition."""
@@ -44,7 +47,8 @@ class Detection:
             if not self._signs[asked].allow(text):
                 title = self._catalogues[asked].title
                 raise FetchError(
-                    ProbeFailure.WRONG_ENGINE, f"the page has no series of {title}: is it another program?"
+                    ProbeFailure.WRONG_ENGINE,
+                    f"no series of {title} is on the page: is it another program, or are its statistics switched off?",
                 )
             return asked
         for engine, signs in self._signs.items():

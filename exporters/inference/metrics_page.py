@@ -26,8 +26,8 @@ class Sight:
     totals: Mapping[str, float]
 
     def restarted(self, later: "Sight") -> bool:
-        """Whether the engine was started anew between this and `later`: counters never fall otherwise."""
-        return any(later.totals.get(name, total) < total for name, total in self.totals.items())
+        """Whether the engine was started anew between this and `later`: counters neither fall nor vanish otherwise."""
+        return any(later.totals.get(name, 0.0) < total for name, total in self.totals.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,14 +82,15 @@ class Prober:
         choices = [AUTO, *(known.value for known in Engine)]
         if (engine := engine or AUTO) not in choices:
             return _refusal(400, f"engine {engine!r} is not known; one of {', '.join(choices)}")
+        asked = None if engine == AUTO else Engine(engine)
         try:
-            endpoint = parse_endpoint(target, self._pages.detection.paths)
+            endpoint = parse_endpoint(target, self._pages.detection.pages(asked))
         except TargetError as error:
             return _refusal(400, str(error))
         if not self._allowed.allows(endpoint.root):
             return _refusal(403, f"{endpoint.root.netloc} is not an allowed target of this exporter")
         deadline = start + min(self._timeout, _budget(timeout))
-        outcome = self._read(endpoint, None if engine == AUTO else Engine(engine), lambda: deadline - self._clock())
+        outcome = self._read(endpoint, asked, lambda: deadline - self._clock())
         body = render(self._answer(outcome, self._clock() - start))
         if outcome.failure is not None:
             body += f"# {' '.join(str(outcome.failure).split())}\n"

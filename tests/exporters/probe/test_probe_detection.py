@@ -131,6 +131,14 @@ def test_a_page_that_was_named_is_taken_as_it_is_and_the_others_are_beside_it(
     assert up(prober, server.netloc + target, "tensorrt_llm") == "tensorrt_llm"
 
 
+def test_a_path_that_ends_like_another_engines_page_is_below_a_base_where_the_engine_was_named(
+    prober: Prober, server: FakeEngine
+) -> None:
+    server.pages["/prometheus/metrics"] = page(VLLM)
+    assert up(prober, f"{server.netloc}/prometheus/metrics", "vllm") == "vllm"
+    assert server.asked == ["/prometheus/metrics", "/prometheus/version", "/prometheus/v1/models"]
+
+
 def test_a_page_that_was_named_and_is_missing_leads_nowhere_else(prober: Prober, server: FakeEngine) -> None:
     server.pages["/api/ps"] = json_page(OLLAMA)
     assert failure(prober.probe(f"{server.netloc}/metrics")) == ProbeFailure.HTTP_STATUS

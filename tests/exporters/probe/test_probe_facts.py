@@ -111,6 +111,15 @@ def test_counters_that_fall_tell_a_restart_between_two_probes(prober: Prober, en
     assert version(prober, engine) == "0.33.0"
 
 
+def test_counters_that_vanish_tell_a_restart_too(prober: Prober, server: FakeEngine) -> None:
+    server.pages |= {"/metrics": page(TGI + b"tgi_request_success 9\n"), "/info": json_page(TGI_INFO)}
+    assert version(prober, server) == "3.3.7"
+    server.pages |= {"/metrics": page(b""), "/info": json_page(TGI_INFO | {"version": "3.4.0"})}
+    for _ in range(3):
+        assert version(prober, server) == "3.4.0"
+    assert server.asked.count("/info") == 2
+
+
 def test_the_model_of_an_engine_whose_series_name_none_comes_from_its_page_and_outlives_a_failure(
     prober: Prober, server: FakeEngine
 ) -> None:
