@@ -7,7 +7,7 @@ AUTO ?=
 INVENTORY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test check lint fmt bench generate lock clean
+.PHONY: help setup demo down test check lint fmt bench fuzz generate lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,7 @@ lint: setup ## Style, types, import contract, generated files
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/optiinfra build rules --check
 	@$(BIN)/optiinfra build dashboards --check
+	@$(BIN)/optiinfra build docs --check
 
 fmt: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .
@@ -50,10 +51,15 @@ fmt: setup ## Format and mend what can be mended
 generate: setup ## Write the generated rules, dashboards and container configuration anew
 	@$(BIN)/optiinfra build rules
 	@$(BIN)/optiinfra build dashboards
+	@$(BIN)/optiinfra build docs
 	@$(BIN)/python deploy/compose/derive.py
 
 bench: setup ## Print the figures of the benchmarks
 	@for file in bench/*_bench.py; do echo "== $$file"; $(BIN)/python -m "bench.$$(basename $$file .py)" || exit 1; done
+
+fuzz: setup ## Throw damaged input at what reads foreign bytes, for some minutes
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fuzz.lock
+	@$(BIN)/python -m fuzz
 
 lock: setup ## Resolve the dependencies anew
 	@$(BIN)/python deploy/lock.py

@@ -1,4 +1,4 @@
-"""Write requirements.lock and requirements-dev.lock: `python deploy/lock.py` (what `make lock` calls).
+"""Write requirements.lock, requirements-dev.lock and requirements-fuzz.lock: `python deploy/lock.py` (what `make lock` calls).
 
 Asks pip to resolve pyproject.toml from scratch and keeps name and version only, so that the files name no index.
 """
@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = (
     ("requirements.lock", "what OptiInfra runs on", ()),
     ("requirements-dev.lock", "everything needed to run, test and lint", ("--group", "dev")),
+    ("requirements-fuzz.lock", "what OptiInfra runs on and is fuzzed with", ("--group", "fuzz")),
 )
 
 

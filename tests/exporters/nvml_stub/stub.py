@@ -35,7 +35,9 @@ def build(folder: Path, *, without: Sequence[str] = ()) -> Path:
     library = folder / LIBRARY
     hidden = [f"-D{name}=absent_{name}" for name in without]
     flags = ["-std=c11", "-D_POSIX_C_SOURCE=200809L", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run(["gcc", *flags, "-pthread", *hidden, "-o", str(library), *map(str, SOURCES)], check=True, timeout=120)
+    subprocess.run(
+        ["gcc", *flags, "-pthread", *hidden, "-o", str(library), *map(str, SOURCES)], check=True, timeout=120
+    )
     return library
 
 

@@ -45,7 +45,9 @@ def test_without_the_flag_nothing_is_synthetic(start: Callable[..., Exporter]) -
         assert "Demo" not in answer.read().decode()
 
 
-def test_synthetic_gpus_give_the_families_that_real_ones_give(start: Callable[..., Exporter], nvml_stub: NvmlStub) -> None:
+def test_synthetic_gpus_give_the_families_that_real_ones_give(
+    start: Callable[..., Exporter], nvml_stub: NvmlStub
+) -> None:
     real: set[str] = set()
     for scenario in (scenarios.h100(), scenarios.h100_mig()):
         nvml_stub.show(scenario)
