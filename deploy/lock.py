@@ -1,4 +1,4 @@
-"""Write requirements.lock, requirements-dev.lock and requirements-fuzz.lock: `python deploy/lock.py` (what `make lock` calls).
+"""Write the requirements*.lock files: `python deploy/lock.py` (what `make lock` calls).
 
 Asks pip to resolve pyproject.toml from scratch and keeps name and version only, so that the files name no index.
 """
