@@ -1,7 +1,9 @@
 """Runs the exporter as its settings say, until it is told to stop."""
 
+import logging
 import resource
 import signal
+import sys
 from types import FrameType
 
 from prometheus_client import CollectorRegistry
@@ -23,12 +25,17 @@ from exporters.web.serve import http_server
 
 # A connection with TLS takes three, a probe one; the usual limit of 1024 is for programs that use select().
 _OPEN_FILES = 8192
+# How long a thread keeps the interpreter from the others. The one that takes requests gives it up at each system call,
+# and with Python's 5 ms it would take a few dozen a second while pages are read.
+_SWITCH_SECONDS = 0.001
 
 
 def run(settings: ExporterSettings, log_level: str) -> None:
     """Serve until SIGTERM or SIGINT. Raises SettingsError when the settings cannot be used."""
     log = logger(log_level)
     forward("waitress", log)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each request that waits
+    sys.setswitchinterval(_SWITCH_SECONDS)
     _allow_open_files(_OPEN_FILES)
     if settings.demo:
         log.warning("gpus_are_synthetic", scenario=settings.demo.scenario.value, seed=settings.demo.seed)

@@ -1,9 +1,11 @@
 """Serves a WSGI application over HTTP or TLS, and stops without cutting off answers."""
 
 import os
+import select
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 from wsgiref.types import WSGIApplication
@@ -29,6 +31,7 @@ _HEADER_BYTES = 32768
 _BODY_BYTES = 65536
 # Pages stay in memory: there may be no place for temporary files.
 _PAGE_BYTES = 64 * 2**20
+_ACCEPTED_AT_ONCE = 64
 _POLL_SECONDS = 1.0
 _DRAIN_POLL_SECONDS = 0.05
 _THREADS_STOP_SECONDS = 1.0
@@ -49,6 +52,27 @@ class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
                 self._begun = self.last_activity
             self.last_activity = self._begun
         return taken
+
+    def check_client_disconnected(self) -> bool:
+        """Whether the client has closed the connection, even if nobody has read that far yet."""
+        if super().check_client_disconnected():
+            return True
+        try:
+            # Not by SSLSocket's own recv, which would take no flags.
+            return socket.socket.recv(self.socket, 1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+class _NewestFirst(deque[Any]):
+    """Requests that wait for a thread: there are none, unless there are more than can be answered.
+
+    Then the oldest would be answered too late, each of them; the newest are not.
+    """
+
+    popleft = deque.pop
 
 
 class HttpServer:
@@ -95,6 +119,9 @@ class HttpServer:
             url_scheme="https" if tls else "http",
         )
         self._server.channel_class = self._accepted if tls else _Channel
+        self._server.task_dispatcher.queue = _NewestFirst()
+        self._accept_one = self._server.handle_accept
+        self._server.handle_accept = self._accept_waiting
         self._front = TlsFront(tls, self._greeted, log=log) if tls else None
 
     @property
@@ -130,6 +157,18 @@ class HttpServer:
             if not self._stopping:
                 self._stopping = True
                 self._server.pull_trigger()
+
+    def _accept_waiting(self) -> None:
+        """Take several of the connections that wait, where waitress takes one in each turn of its loop.
+
+        Otherwise those that were given up while they waited keep the others waiting when probes take all the processor.
+        """
+        waiting = select.poll()
+        waiting.register(self._server.socket, select.POLLIN)
+        for _ in range(_ACCEPTED_AT_ONCE):
+            self._accept_one()
+            if not waiting.poll(0):
+                return
 
     def _accepted(self, _: Any, connection: socket.socket, address: Address, *__: Any, **___: Any) -> None:  # noqa: ANN401
         """Stand where waitress makes a channel of a connection: with TLS, the handshake comes first."""

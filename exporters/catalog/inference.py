@@ -41,6 +41,7 @@ class ProbeFailure(StrEnum):
     CONTENT = "content"  # not a text exposition, or not the JSON of an engine that has none
     TOO_LARGE = "too_large"  # bytes or lines
     TOO_MANY_SERIES = "too_many_series"
+    EXPORTER_BUSY = "exporter_busy"  # the page came, and was not read in time: more engines than one exporter can read
     REFUSED_ADDRESS = "refused_address"  # what the target's name resolves to is not allowed
     UNKNOWN_ENGINE = "unknown_engine"  # auto-detection found no catalogued engine
     WRONG_ENGINE = "wrong_engine"  # the page has nothing of the engine that was named

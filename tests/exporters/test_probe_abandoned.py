@@ -13,7 +13,7 @@ from exporters.app import ExporterApp
 from exporters.catalog import Collector
 from exporters.guard import Guard
 from exporters.inference import ProbeResult
-from exporters.server import HttpServer
+from exporters.server import HttpServer, _NewestFirst
 
 # More than the server has threads.
 BUSY = 80
@@ -72,3 +72,10 @@ def test_a_probe_whose_client_left_while_it_waited_for_its_turn_is_not_made() ->
         prober.may_answer.set()
         server.stop()
         thread.join(timeout=30)
+
+
+def test_of_requests_that_wait_the_newest_is_next_and_none_is_lost() -> None:
+    waiting = _NewestFirst()
+    for number in range(3):
+        waiting.append(number)
+    assert [waiting.popleft() for _ in range(3)] == [2, 1, 0]

@@ -52,7 +52,7 @@ def _million_series() -> Iterator[bytes]:
 
 @cache
 def _bomb() -> bytes:
-    return gzip.compress(b"".join(_repeated(GOOD, 100)))
+    return gzip.compress(b"".join(_repeated(GOOD, 30)), 1)
 
 
 def _binary() -> bytes:
@@ -75,6 +75,7 @@ class Harm:
     pieces: Callable[[], Iterator[bytes]]
     slow: bool = False
     heavy: bool = False
+    facts: Callable[[], Iterator[bytes]] | None = None  # what is sent for the other pages; None: the same
 
 
 def _once(*pieces: bytes) -> Callable[[], Iterator[bytes]]:
@@ -135,6 +136,16 @@ HARMS: dict[str, Harm] = {
         None, lambda: iter((_CLOSE, b'vllm:num_requests_running{a="%s} 1\n' % (b'\\"' * MEGABYTE), GOOD)), heavy=True
     ),
     "wide_labels": Harm(None, lambda: iter((_CLOSE, _wide_labels(), GOOD)), heavy=True),
+    "facts_of_a_million_lists": Harm(
+        None, _once(_whole(GOOD)), facts=lambda: iter((_CLOSE, b"[" + b"[]," * 340_000 + b"[]]")), heavy=True
+    ),
+    "facts_nested_deeply": Harm(None, _once(_whole(GOOD)), facts=lambda: iter((_CLOSE, b"[" * 1_000_000))),
+    "facts_of_a_long_number": Harm(
+        None, _once(_whole(GOOD)), facts=lambda: iter((_CLOSE, b'{"version":' + b"9" * 1_000_000 + b"}"))
+    ),
+    "endless_facts": Harm(
+        None, _once(_whole(GOOD)), facts=lambda: itertools.chain((_CLOSE + b'"',), _repeated(b"a", None)), heavy=True
+    ),
     "as_many_series_as_allowed": Harm(None, lambda: iter((_CLOSE, _series(19_000), GOOD)), heavy=True),
     "as_many_series_as_a_small_page_has": Harm(None, lambda: iter((_CLOSE, _series(2700), GOOD)), heavy=True),
     "wide_characters": Harm(
@@ -168,9 +179,10 @@ class HostileServer:
         """Where to be harmed."""
         return f"http://{self.netloc}/{harm}/metrics"
 
-    def page(self, name: str) -> Iterator[bytes]:
-        """What is sent for `/NAME/metrics`."""
-        return HARMS[name].pieces()
+    def page(self, name: str, path: str) -> Iterator[bytes]:
+        """What is sent for `/NAME/metrics`, and for other pages of an engine there."""
+        harm = HARMS[name]
+        return harm.facts() if harm.facts and path != "/metrics" else harm.pieces()
 
     def _start(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, daemon=True)
@@ -192,7 +204,7 @@ class HostileServer:
                 path = connection.recv(65536).split(b" ")[1].decode()
                 name = path.split("/")[1]
                 wait = 0.02 if name in HARMS and HARMS[name].slow else 0
-                for piece in self.page(name):
+                for piece in self.page(name, path.removeprefix(f"/{name}")):
                     connection.sendall(piece)
                     if self._done.wait(wait):
                         return
