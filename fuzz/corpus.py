@@ -24,6 +24,11 @@ _TARGETS = (
 _TIMES = ("2026-11-21T07:48:00.123456789+02:00", "2318-12-17T00:00:00Z")
 
 
+_PAGES = (
+    '{"version":"0.9.2"}', '{"object":"list","data":[{"id":"m","max_model_len":4096}]}', "[[], {}, null, true, 1e999]",
+    '{"default_generation_settings":{"n_ctx":4096},"total_slots":4,"build_info":"b1-0"}',
+    '{"internal_states":[{"max_running_requests":8}],"tp_size":2,"version":"0.5.3","model_path":"m"}',
+)  # fmt: skip
 _TOKENS = (
     "vllm:num_requests_running", "vllm:request_latency_seconds_bucket", "{", "}", '="', '"', '",', 'le="', "+Inf",
     "NaN", "\\\\", '\\"', "\\n", "\n", "\r", "\t", " ", "# TYPE ", "# {", "1_0", "1e5", "0x1", " 17", "__name__",
@@ -44,6 +49,7 @@ def seeds(kind: str) -> Iterator[bytes]:
         yield from (target.encode() for target in _TARGETS)
     else:
         yield from (path.read_bytes() for path in sorted(CAPTURES.rglob("*.json")))
+        yield from (page.encode() for page in _PAGES)
         yield from (json.dumps({"models": [{"name": "m", "size": 1, "expires_at": time}]}).encode() for time in _TIMES)
 
 
