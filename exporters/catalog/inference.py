@@ -82,6 +82,7 @@ _ALL = (
     _gauge("llm_engine_awake", "1 while the engine is awake, 0 while it sleeps."),
     _counter("llm_requests_total", "Finished requests by finish reason.", "finish_reason"),
     _counter("llm_request_errors_total", "Requests that ended in an error or an abort."),
+    _counter("llm_request_aborts_total", "Requests that were given up before their end, most of them by their client."),
     _counter("llm_requests_rejected_total", "Requests refused at admission by a queue limit.", "reason"),
     _histogram("llm_time_to_first_token_seconds", "Time from arrival to the first token."),
     _histogram("llm_inter_token_latency_seconds", "Gap between two tokens of one request."),

@@ -10,6 +10,7 @@ Naming: `level:metric:operation`, the level being the labels that remain.
 from rules.catalog.gpu_signals import GPU_SIGNALS
 from rules.catalog.host_signals import HOST_SIGNALS
 from rules.catalog.signal import Signal
+from rules.catalog.slos import SLO_SIGNALS
 
 REPLICA_LABELS = ("service", "instance", "model", "engine", "node")
 SERVICE_LABELS = ("service", "model")
@@ -46,6 +47,7 @@ SOURCE_GAUGES: dict[str, str] = {
 SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_requests": "llm_requests_total",
     "replica:llm_request_errors": "llm_request_errors_total",
+    "replica:llm_request_aborts": "llm_request_aborts_total",
     "replica:llm_requests_rejected": "llm_requests_rejected_total",
     "replica:llm_engine_steps": "llm_engine_steps_total",
     "replica:llm_prompt_tokens": "llm_prompt_tokens_total",
@@ -195,4 +197,4 @@ _DERIVED = (
     Signal("service:bottleneck:evidence", "", "Condition of a bottleneck of a service; label `bottleneck`."),
 )
 
-SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*_DERIVED, *HOST_SIGNALS, *GPU_SIGNALS)}
+SIGNALS: dict[str, Signal] = {signal.name: signal for signal in (*_DERIVED, *HOST_SIGNALS, *GPU_SIGNALS, *SLO_SIGNALS)}
