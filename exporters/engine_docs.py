@@ -1,9 +1,6 @@
 """Generates docs/engines.md from the engine catalogue: what each engine tells, and from which of its series."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-
-import click
 
 from exporters.catalog import (
     INFERENCE_FAMILIES,
@@ -18,8 +15,6 @@ from exporters.catalog import (
     TextPointer,
     load_engine,
 )
-
-ENGINES_PAGE = Path(__file__).parents[1] / "docs" / "engines.md"
 
 _NOTHING = "—"
 _TIMES = " \u00d7 "
@@ -47,26 +42,6 @@ def engines_page() -> str:
     for catalogue in catalogues:
         parts += _chapter(catalogue)
     return "\n".join(parts)
-
-
-@click.command("docs")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=ENGINES_PAGE,
-    envvar="OPTIINFRA_DOCS_OUT",
-    help="File to write; docs/engines.md by default.",
-)
-@click.option("--check", is_flag=True, envvar="OPTIINFRA_DOCS_CHECK", help="Write nothing; fail when the file differs.")
-def build(out: Path, *, check: bool) -> None:
-    """Generate the page that says what each engine tells."""
-    text = engines_page()
-    current = out.exists() and out.read_text(encoding="utf-8") == text
-    if check and not current:
-        raise click.ClickException(f"{out} differs from the catalogue; run: optiinfra build docs")
-    if not check:
-        out.write_text(text, encoding="utf-8")
-    click.echo(f"{out}: {'up to date' if current else 'wrote'}")
 
 
 def _matrix(catalogues: Sequence[EngineCatalogue]) -> Iterator[str]:

@@ -17,7 +17,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 _BUILD: dict[str, tuple[str, str]] = {
     "rules": ("rules.cli:build", "Generate the Prometheus rules that come from the engine catalogue."),
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
-    "docs": ("exporters.engine_docs:build", "Generate the page that says what each engine tells."),
+    "docs": ("rules.docs:build", "Generate the pages on what each engine tells and what each alert means."),
 }
 _EXPORT: dict[str, tuple[str, str]] = {
     "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
