@@ -17,7 +17,9 @@ from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, T
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
 _SOURCE_UNITS = {"tokens": "tokens", "ratio": "ratio", "fraction": "ratio", "requests": "requests"}
-_LOW_IS_WORSE = frozenset({"gpu:gpu_memory_free_bytes", "gpu:gpu_sm_clock:ratio"})
+_LOW_IS_WORSE = frozenset(
+    {"gpu:gpu_memory_free_bytes", "gpu:gpu_sm_clock:ratio", "gpu:gpu_pcie_link_width:ratio", "gpu:gpu_up"}
+)
 _RATE = re.compile(r":rate\d+[smhd]$")
 # Histogram buckets are many and nothing here needs them; everything else of a service is one query's worth.
 _SERVICE_QUERY = '{{__name__=~"(replica|service):.+",__name__!~".+_(bucket|sum|count):rate.+",service={service}}}'
@@ -188,9 +190,9 @@ def _confirmations(
 
 
 def _worst(held: list[Sample]) -> float | None:
-    """The highest value; None when the series measure different things (a latency condition per objective)."""
+    """The highest value; None when the series measure different things (an objective, a fault)."""
     values = {sample.value for sample in held if math.isfinite(sample.value)}
-    kinds = {sample.labels.get("objective", "") for sample in held}
+    kinds = {(sample.labels.get("objective", ""), sample.labels.get("fault", "")) for sample in held}
     return max(values) if values and len(kinds) == 1 else None
 
 

@@ -72,6 +72,13 @@ class Scope:
             _sentence(label, reading, 0.0, ("above", "not above"), holds=agrees), reading, None, 0.0, agrees=agrees
         )
 
+    def below_one(self, label: str, signal: str) -> Check:
+        """The signal is less than all of it; for ratios whose normal value is 1."""
+        reading = self.reading(signal)
+        agrees = None if reading.value is None else reading.value < 1
+        text = _sentence(label, reading, 1.0, ("below", "not below"), holds=agrees)
+        return _check(text, reading, None, 1.0, agrees=agrees)
+
     def zero(self, label: str, signal: str) -> Check:
         """The signal is a confirmed zero."""
         reading = self.reading(signal)

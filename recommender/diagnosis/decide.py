@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from recommender.diagnosis.checks import Discriminator, Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS, condition
-from recommender.diagnosis.symptoms import QUEUE_CAUSES, TITLES, explain
+from recommender.diagnosis.symptoms import QUEUE_CAUSES, RISKS, TITLES, explain
 from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding
 from rules.catalog import ALERTS, Bottleneck, BottleneckKind
 
@@ -15,6 +15,7 @@ _FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
 PRECEDENCE = (
     Bottleneck.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN,
+    Bottleneck.GPU_FAULT,
     Bottleneck.GPU_POWER_BRAKE,
     Bottleneck.GPU_THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE,
@@ -22,11 +23,13 @@ PRECEDENCE = (
     Bottleneck.GPU_MEMORY_PRESSURE,
     Bottleneck.KV_CACHE_PRESSURE,
     Bottleneck.ADMISSION_LIMITED,
+    Bottleneck.GPU_LINK_DEGRADED,
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,
     Bottleneck.LOW_THROUGHPUT,
     Bottleneck.GPU_POWER_LIMIT,  # a choice of somebody's: what the engine itself lacks goes first
     Bottleneck.CACHE_INEFFICIENCY,
+    Bottleneck.GPU_REPAIR_PENDING,
 )
 
 # Without these of every replica that answers, "nothing holds" would only mean "nothing is known".
@@ -49,7 +52,14 @@ def diagnose(evidence: Evidence, hinted: frozenset[Bottleneck] = frozenset()) ->
     if not holding:
         return _nothing_holds(evidence)
     findings = tuple(_finding(evidence, bottleneck, holding[bottleneck]) for bottleneck in holding)
-    causes = [finding for finding in findings if _is_cause(finding) and finding.confidence >= CONFIDENCE_FLOOR]
+    symptoms = any(not _is_cause(finding) for finding in findings)
+    causes = [
+        finding
+        for finding in findings
+        if _is_cause(finding)
+        and finding.confidence >= CONFIDENCE_FLOOR
+        and (_explains(finding) or finding.bottleneck in hinted or not symptoms)
+    ]
     if not causes:
         return _no_cause(evidence, findings)
     root = causes[0]
@@ -74,6 +84,11 @@ def _holding(confirmed: Iterable[Confirmation]) -> dict[Bottleneck, list[Confirm
 
 def _is_cause(finding: Finding) -> bool:
     return finding.kind is not BottleneckKind.SYMPTOM
+
+
+def _explains(finding: Finding) -> bool:
+    """Whether it can be why a symptom holds; a danger and spare capacity cannot."""
+    return finding.kind is not BottleneckKind.CAPACITY and finding.bottleneck not in RISKS
 
 
 def _kind(bottleneck: Bottleneck) -> BottleneckKind:
@@ -124,7 +139,7 @@ def _root_text(evidence: Evidence, root: Finding, rest: tuple[Finding, ...]) -> 
     facts = "; ".join([check.text for check in root.checks[1:] if check.agrees][:_FACTS_IN_TEXT])
     text = f"{evidence.service}: {TITLES[root.bottleneck]}{where}: {facts}."
     symptoms = [TITLES[finding.bottleneck] for finding in rest if finding.kind is BottleneckKind.SYMPTOM]
-    return f"{text} Because of it {' and '.join(symptoms)}." if symptoms else text
+    return f"{text} Because of it {' and '.join(symptoms)}." if symptoms and _explains(root) else text
 
 
 def _no_cause(evidence: Evidence, findings: tuple[Finding, ...]) -> Diagnosis:

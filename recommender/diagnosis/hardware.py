@@ -41,7 +41,33 @@ def _gpu_power_brake(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(scope.positive("time with a power brake", _BRAKE), defining=True),)
 
 
+def _gpu_fault(scope: Scope) -> tuple[Discriminator, ...]:
+    broken = any_of(
+        scope.positive("Xid faults in 10m:", "gpu:gpu_xid_faults:increase10m"),
+        scope.positive("uncorrectable memory errors in 1h:", "gpu:gpu_ecc_uncorrected_errors:increase1h"),
+        scope.positive("failed row remaps:", "gpu:gpu_row_remap_failure"),
+        scope.zero("GPUs that can be read:", "gpu:gpu_up"),
+    )
+    return (Discriminator(broken, defining=True),)
+
+
+def _gpu_link_degraded(scope: Scope) -> tuple[Discriminator, ...]:
+    bad = any_of(
+        scope.at_least("PCIe replays per second", "gpu:gpu_pcie_replays:rate5m", "gpu_pcie_replays_high_per_second"),
+        scope.at_least("NVLink errors in 1h", "gpu:gpu_nvlink_errors:increase1h", "gpu_nvlink_errors_high_per_hour"),
+        scope.below_one("PCIe lanes in use", "gpu:gpu_pcie_link_width:ratio"),
+    )
+    return (Discriminator(bad, defining=True),)
+
+
+def _gpu_repair_pending(scope: Scope) -> tuple[Discriminator, ...]:
+    return (Discriminator(scope.positive("repairs pending:", "gpu:gpu_row_remap_pending"), defining=True),)
+
+
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.GPU_FAULT: _gpu_fault,
+    Bottleneck.GPU_LINK_DEGRADED: _gpu_link_degraded,
+    Bottleneck.GPU_REPAIR_PENDING: _gpu_repair_pending,
     Bottleneck.GPU_POWER_BRAKE: _gpu_power_brake,
     Bottleneck.GPU_POWER_LIMIT: _gpu_power_limit,
     Bottleneck.GPU_THERMAL_THROTTLE: _gpu_thermal_throttle,

@@ -8,6 +8,9 @@ from rules.catalog import Bottleneck
 TITLES: dict[Bottleneck, str] = {
     Bottleneck.TARGET_DOWN: "an engine does not answer",
     Bottleneck.ENGINE_FROZEN: "an engine holds requests and gives no tokens",
+    Bottleneck.GPU_FAULT: "a GPU is broken",
+    Bottleneck.GPU_LINK_DEGRADED: "a link of a GPU is bad",
+    Bottleneck.GPU_REPAIR_PENDING: "memory of a GPU waits for a reset to be repaired",
     Bottleneck.GPU_POWER_BRAKE: "the power supply slows a GPU down",
     Bottleneck.GPU_POWER_LIMIT: "a lowered power limit slows a GPU down",
     Bottleneck.GPU_THERMAL_THROTTLE: "heat slows a GPU down",
@@ -21,6 +24,9 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.LOW_THROUGHPUT: "tokens come slower than this engine has shown it can",
     Bottleneck.CACHE_INEFFICIENCY: "long prompts are computed again",
 }
+
+# Harm to come, none yet: these explain no symptom.
+RISKS = frozenset({Bottleneck.GPU_REPAIR_PENDING})
 
 # Causes that make requests queue: the ones to look for when a queue or a queue-bound TTFT has none confirmed.
 QUEUE_CAUSES = (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED)

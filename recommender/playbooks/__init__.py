@@ -23,6 +23,9 @@ from rules.catalog import Bottleneck
 PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.TARGET_DOWN: engine_down.TARGET_DOWN,
     Bottleneck.ENGINE_FROZEN: engine_down.ENGINE_FROZEN,
+    Bottleneck.GPU_FAULT: gpu_hardware.FAULT,
+    Bottleneck.GPU_LINK_DEGRADED: gpu_hardware.LINK_DEGRADED,
+    Bottleneck.GPU_REPAIR_PENDING: gpu_hardware.REPAIR_PENDING,
     Bottleneck.GPU_POWER_BRAKE: gpu_hardware.POWER_BRAKE,
     Bottleneck.GPU_POWER_LIMIT: gpu_hardware.POWER_LIMIT,
     Bottleneck.GPU_THERMAL_THROTTLE: gpu_hardware.THERMAL_THROTTLE,

@@ -47,3 +47,38 @@ POWER_BRAKE = (
         "rack's power limit looked at. No setting of an engine or a GPU helps.",
     ),
 )
+
+FAULT = (
+    advising(
+        "P14.1",
+        "Drain the GPU and reset it",
+        "Cordon the node and move its replicas away; what this GPU computed last is not to be trusted after a memory "
+        "error. With nothing left on it reset it (nvidia-smi --gpu-reset -i GPU); one that fell off the bus (Xid 79) "
+        "or asks for it (Xid 154) needs a reboot of the node. Never reset a GPU under a running tenant.",
+    ),
+    advising(
+        "P14.2",
+        "Test it before it serves again",
+        "Run dcgmi diag -r 3. Return it to the maker when the test fails, when a row could not be remapped, or when "
+        "the fault comes back within days.",
+    ),
+)
+
+LINK_DEGRADED = (
+    advising(
+        "P14.3",
+        "Look at the link",
+        "At the next drain reseat the board and its riser or cable, and try another slot; compare with its neighbours. "
+        "Until then keep tensor parallelism and KV transfer off this GPU where you can.",
+    ),
+)
+
+REPAIR_PENDING = (
+    advising(
+        "P14.4",
+        "Reset the GPU at the next occasion",
+        "Nothing is urgent: recent GPUs take a bad page out of use at once. At the next drain of the node reset the "
+        "GPU (nvidia-smi --gpu-reset -i GPU), so that a spare row takes its place. If repairs keep coming, have it "
+        "tested.",
+    ),
+)

@@ -36,6 +36,9 @@ class Bottleneck(StrEnum):
     GPU_THERMAL_THROTTLE = "gpu_thermal_throttle"  # B12
     GPU_POWER_LIMIT = "gpu_power_limit"  # B13
     GPU_POWER_BRAKE = "gpu_power_brake"  # B13
+    GPU_FAULT = "gpu_fault"  # B14: drain
+    GPU_LINK_DEGRADED = "gpu_link_degraded"  # B14: look at the link
+    GPU_REPAIR_PENDING = "gpu_repair_pending"  # B14: reset at the next occasion
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     TARGET_DOWN = "target_down"  # B20
@@ -69,6 +72,10 @@ _ALERTS = (
     Alert("GPUHardwareSlowdown", Bottleneck.GPU_THERMAL_THROTTLE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
     Alert("GPUPowerLimit", Bottleneck.GPU_POWER_LIMIT, BottleneckKind.CAUSE, Severity.INFO, "gpu"),
     Alert("GPUPowerBrake", Bottleneck.GPU_POWER_BRAKE, BottleneckKind.CAUSE, Severity.CRITICAL, "gpu"),
+    Alert("GPUFault", Bottleneck.GPU_FAULT, BottleneckKind.FAULT, Severity.CRITICAL, "gpu"),
+    Alert("GPULost", Bottleneck.GPU_FAULT, BottleneckKind.FAULT, Severity.CRITICAL, "gpu"),
+    Alert("GPULinkDegraded", Bottleneck.GPU_LINK_DEGRADED, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
+    Alert("GPURepairPending", Bottleneck.GPU_REPAIR_PENDING, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),

@@ -43,7 +43,8 @@ _SOURCES = (
     Signal(
         "gpu:gpu_xid_faults:increase10m",
         "events",
-        "Xid events in 10m but those that an application causes (13, 31, 43, 45, 68, 109).",
+        "Xid events in 10m but those that an application causes (13, 31, 43, 45, 68, 109) and 63, which the next reset "
+        "repairs: gpu_row_remap_pending tells it.",
     ),
     Signal("gpu:gpu_ecc_uncorrected_errors:increase1h", "errors", "Memory errors not correctable in an hour."),
     Signal("gpu:gpu_row_remap_pending", "", "1 when memory is to be repaired at the next reset (rows or pages)."),

@@ -209,6 +209,20 @@ _THRESHOLDS = (
         "Mean SM clock over its maximum that is low under load.",
         "B13 [G]",
     ),
+    Threshold(
+        "gpu_pcie_replays_high_per_second",
+        0.1,
+        "replays",
+        "PCIe packets sent again per second that show a bad link.",
+        "B14 [G]",
+    ),
+    Threshold(
+        "gpu_nvlink_errors_high_per_hour",
+        100,
+        "errors",
+        "NVLink CRC errors, replays and recoveries in an hour that show a bad link.",
+        "[G]; DCGM calls any replay or recovery a failure, and 100 CRC errors a second",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

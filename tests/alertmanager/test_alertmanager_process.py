@@ -265,6 +265,31 @@ def test_hardware_below_its_speed_mutes_what_its_replicas_seem_limited_by(alertm
     expect(alertmanager, [("LLMAdmissionLimited", False)], service=node, node="sound")
 
 
+def test_a_broken_gpu_mutes_causes_and_symptoms_of_replicas_on_its_node_and_a_bad_link_none(alertmanager: str) -> None:
+    post(
+        alertmanager,
+        alert("GPUFault", node="kn", gpu="0", uuid="GPU-0", fault="xid"),
+        alert("GPUThermalThrottle", node="kn", gpu="1", uuid="GPU-1"),
+        alert("LLMKVCacheThrash", service="k", instance="k1:1", node="kn"),
+        alert("LLMLowThroughput", service="k", instance="k1:1", node="kn"),
+        alert("LLMTargetDown", service="l", instance="k2:1", node="kn"),
+        alert("GPULinkDegraded", node="ln", gpu="0", uuid="GPU-2", fault="pcie_width"),
+        alert("LLMLowThroughput", service="m", instance="m1:1", node="ln"),
+    )
+    expect(
+        alertmanager,
+        [
+            ("GPUFault", False),
+            ("GPUThermalThrottle", False),
+            ("LLMKVCacheThrash", True),
+            ("LLMLowThroughput", True),
+            ("LLMTargetDown", False),
+        ],
+        node="kn",
+    )
+    expect(alertmanager, [("GPULinkDegraded", False), ("LLMLowThroughput", False)], node="ln")
+
+
 def test_the_recommender_hears_one_group_of_a_service_with_the_token_and_without_muted_alerts(
     alertmanager: str, recommender: tuple[Recommender, int]
 ) -> None:

@@ -113,7 +113,12 @@ def test_divisions_guard_their_denominator(records: list[Rule]) -> None:
 
 
 def test_a_cause_that_hurts_users_now_waits_at_most_two_minutes(alerts: dict[str, Rule]) -> None:
-    risks = {"LLMCacheInefficiency", "GPUMemoryPressure", "GPUPowerLimit"}  # waste and a danger, no harm yet
+    risks = {
+        "LLMCacheInefficiency",
+        "GPUMemoryPressure",
+        "GPUPowerLimit",
+        "GPULinkDegraded",
+    }  # waste and a danger, no harm yet
     for name, rule in alerts.items():
         if rule["labels"]["kind"] in {BottleneckKind.CAUSE, BottleneckKind.FAULT} and name not in risks:
             assert rule.get("for", "0s") in {"0s", "1m", "2m"}, name

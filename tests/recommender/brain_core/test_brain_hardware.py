@@ -16,6 +16,27 @@ Signals = Callable[[str], dict[str, float]]
 
 # Signals that confirm a bottleneck, and those of its nearest look-alike.
 CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
+    Bottleneck.GPU_FAULT: (
+        {"gpu:gpu_up": 1.0, "gpu:gpu_xid_faults:increase10m": 1.0},
+        {
+            "gpu:gpu_up": 1.0,
+            "gpu:gpu_xid_faults:increase10m": 0.0,  # it was the program's
+            "gpu:gpu_ecc_uncorrected_errors:increase1h": 0.0,
+            "gpu:gpu_row_remap_failure": 0.0,
+        },
+    ),
+    Bottleneck.GPU_LINK_DEGRADED: (
+        {"gpu:gpu_pcie_link_width:ratio": 0.5},
+        {
+            "gpu:gpu_pcie_link_width:ratio": 1.0,
+            "gpu:gpu_pcie_replays:rate5m": 0.01,
+            "gpu:gpu_nvlink_errors:increase1h": 0.0,
+        },
+    ),
+    Bottleneck.GPU_REPAIR_PENDING: (
+        {"gpu:gpu_row_remap_pending": 1.0},
+        {"gpu:gpu_row_remap_pending": 0.0, "gpu:gpu_row_remap_failure": 0.0},
+    ),
     Bottleneck.GPU_POWER_BRAKE: (
         {"gpu:gpu_power_brake:ratio_avg5m": 0.2, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.2},
         {"gpu:gpu_power_brake:ratio_avg5m": 0.0, "gpu:gpu_hw_slowdown:ratio_avg5m": 0.2},
@@ -71,3 +92,17 @@ def test_a_hot_gpu_goes_before_the_batch_limit(signals: Signals, evidence_of: Bu
     diagnosis = diagnose(evidence_of(shown, (Bottleneck.ADMISSION_LIMITED, Bottleneck.GPU_THERMAL_THROTTLE)))
     assert diagnosis.root is not None
     assert diagnosis.root.bottleneck is Bottleneck.GPU_THERMAL_THROTTLE
+
+
+def test_a_danger_explains_no_symptom_and_hides_no_cause(signals: Signals, evidence_of: Builder) -> None:
+    risk, symptom = Bottleneck.GPU_REPAIR_PENDING, Bottleneck.HIGH_LATENCY
+    shown = signals("saturated") | CASES[risk][0] | {"replica:llm_admission_fullness:ratio_avg2m": 1.0}
+    slow = diagnose(evidence_of(shown, (symptom, risk)), frozenset({symptom}))
+    assert slow.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    asked = diagnose(evidence_of(shown, (symptom, risk)), frozenset({risk}))
+    assert asked.root is not None
+    assert asked.root.bottleneck is risk
+    assert "Because of it" not in asked.text
+    both = diagnose(evidence_of(shown, (symptom, Bottleneck.ADMISSION_LIMITED, risk)), frozenset({risk}))
+    assert both.root is not None
+    assert both.root.bottleneck is Bottleneck.ADMISSION_LIMITED
