@@ -104,7 +104,7 @@ def indent(expr: str) -> str:
     return "\n".join(f"  {line}" for line in expr.splitlines())
 
 
-def numbers_of(texts: str) -> str:
+def numbers_of(texts: str, engine: Engine) -> str:
     """The numbers that the label `text` of `texts` holds, by it, as `exporters.catalog.plain_number` reads them.
 
     PromQL cannot turn a label into a number. So each digit is cut out of the text by its place, looked up in
@@ -123,7 +123,7 @@ def numbers_of(texts: str) -> str:
     ]
     terms = [
         f'label_replace(label_replace({texts}, "digit", "$1", "text", "{pattern}"), "place", "{place}", "", "")'
-        f" * on (digit) group_left () {DIGIT_SERIES} * {weight}"
+        f' * on (digit) group_left () {DIGIT_SERIES}{{engine="{engine.value}"}} * {weight}'
         for pattern, weight, place in patterns
     ]
     return f"{aggregate(Reduce.SUM, ['text'], first_of(terms))} / {scale}"

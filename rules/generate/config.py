@@ -18,7 +18,8 @@ def config_rules(catalogue: EngineCatalogue) -> Rules:
     if catalogue.model_source is None:
         raise CatalogueError(f"{catalogue.engine.value}.yml: model_source: numbers of an info series need it in rules")
     for digit in range(10):
-        yield {"record": promql.DIGIT_SERIES, "labels": {"digit": str(digit)}, "expr": f"vector({digit})"}
+        labels = {"digit": str(digit), "engine": catalogue.engine.value}
+        yield {"record": promql.DIGIT_SERIES, "labels": labels, "expr": f"vector({digit})"}
     for info in sorted({fact.info for fact in catalogue.numbers.values()}):
         yield from _label_numbers(catalogue, info)
     model = promql.first_of(
@@ -67,7 +68,7 @@ def _label_numbers(catalogue: EngineCatalogue, info: str) -> Rules:
     yield {"record": series, "expr": expr}
     every = promql.first_of(promql.text_of(series, label) for label in labels)
     yield {"record": texts, "expr": f"group by (text) ({promql.in_block(every)})"}
-    yield {"record": numbers, "expr": promql.numbers_of(texts)}
+    yield {"record": numbers, "expr": promql.numbers_of(texts, catalogue.engine)}
     for label in labels:
         number = f"{promql.text_of(series, label)}\n* on (text) group_left () {numbers}"
         yield {

@@ -25,20 +25,20 @@ _LABELS = tuple(label for label in REPLICA_LABELS if label != "engine")  # the r
 
 
 def direct_groups(catalogue: EngineCatalogue) -> dict[str, Rules]:
-    """Groups of rules by name."""
-    return {
-        "both_ways": _both_ways(catalogue),
-        "config": config_rules(catalogue),
-        "gauges": _gauges(catalogue),
-        "counters": _counters(catalogue),
-        "histograms": _histograms(catalogue),
+    """Groups of rules by name. Each asks first who is read both ways: groups run side by side, in any order."""
+    groups = {
+        "config": list(config_rules(catalogue)),
+        "gauges": list(_gauges(catalogue)),
+        "counters": list(_counters(catalogue)),
+        "histograms": list(_histograms(catalogue)),
     }
+    return {name: iter((_both_ways(catalogue, name), *rules)) for name, rules in groups.items() if rules}
 
 
-def _both_ways(catalogue: EngineCatalogue) -> Rules:
-    yield {
+def _both_ways(catalogue: EngineCatalogue, group: str) -> Rule:
+    return {
         "record": promql.BOTH_WAYS_SERIES,
-        "labels": {"engine": catalogue.engine.value},
+        "labels": {"engine": catalogue.engine.value, "group": group},
         "expr": promql.read_both_ways(catalogue.engine),
     }
 

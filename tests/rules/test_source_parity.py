@@ -35,8 +35,9 @@ DOWN = "down"
 # Their pages are made from the catalogue.
 OTHERS = tuple(each for each in map(load_engine, Engine) if each.families and each.engine is not Engine.VLLM)
 TARGETS = (*((state, "vllm") for state in (*STATES, DOWN)), *((each.engine.value,) * 2 for each in OTHERS))
-# Scraped every second, the windows of 30s and 1m are full after this long.
-FULL_SECONDS = 66
+# Scraped every 2 s, the windows of 30s and 1m are full after this long.
+SCRAPE_SECONDS = 2
+FULL_SECONDS = 68
 
 ONLY_JSON = {
     "replica:llm_model_memory_bytes",
@@ -60,7 +61,7 @@ MOVING = {
 
 Series = dict[tuple[tuple[str, str], ...], float]
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
 
 
 def free_port() -> int:
@@ -140,9 +141,9 @@ def configuration(addresses: Addresses) -> dict[str, Any]:
         labels = {"service": service, "node": "n1", "instance": f"{name}:8000", "job": engine}
         return {"targets": [addresses.of(name)], "labels": labels | {"__metrics_path__": f"/{name}/metrics"}}
 
-    both = ("both", "saturated", "vllm")
+    every, both = f"{SCRAPE_SECONDS}s", ("both", "saturated", "vllm")
     return {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
         "rule_files": [str(SOURCES / name) for name in source_files()],
         "scrape_configs": [
             {
@@ -192,9 +193,9 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
         stack.enter_context(process(log, prometheus, *flags))
         ask = Query(address, log)
         until(lambda: answers(f"http://{address}/-/ready"), "Prometheus is ready", 30)
-        age = f"count(max_over_time(up[3s] offset {FULL_SECONDS}s))"
+        age = f"count(max_over_time(up[{2 * SCRAPE_SECONDS}s] offset {FULL_SECONDS}s))"
         targets = 2 * (len(TARGETS) + 1)
-        until(lambda: any(float(row["value"][1]) == targets for row in ask(age)), "a full window of scrapes", 110)
+        until(lambda: any(float(row["value"][1]) == targets for row in ask(age)), "a full window of scrapes", 120)
         yield ask
 
 
@@ -243,7 +244,7 @@ def test_a_signal_is_the_same_both_ways(query: Query, signal: str) -> None:
     assert {name for each in labels for name, _ in each} - {"model"} == names
     assert signal != "replica:llm_up" or not any("model" in dict(each) for each in labels)
     # A scrape that a busy machine delays moves a rate at that instant; a wrong rule differs for good.
-    until(lambda: not differences(query, signal), lambda: f"equal signals: {differences(query, signal)}", 20)
+    until(lambda: not differences(query, signal), lambda: f"equal signals: {differences(query, signal)}", 60)
 
 
 def test_the_signals_say_what_the_captures_say(query: Query) -> None:
