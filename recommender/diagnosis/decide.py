@@ -23,12 +23,14 @@ PRECEDENCE = (
     Bottleneck.GPU_MEMORY_PRESSURE,
     Bottleneck.KV_CACHE_PRESSURE,
     Bottleneck.ADMISSION_LIMITED,
+    Bottleneck.DISK_SATURATION,  # engines that serve hardly need it: what they show themselves goes first
     Bottleneck.GPU_LINK_DEGRADED,
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,
     Bottleneck.LOW_THROUGHPUT,
     Bottleneck.GPU_POWER_LIMIT,  # a choice of somebody's: what the engine itself lacks goes first
     Bottleneck.CACHE_INEFFICIENCY,
+    Bottleneck.FILESYSTEM_FULL,
     Bottleneck.GPU_REPAIR_PENDING,
 )
 

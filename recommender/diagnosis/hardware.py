@@ -64,7 +64,29 @@ def _gpu_repair_pending(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(scope.positive("repairs pending:", "gpu:gpu_row_remap_pending"), defining=True),)
 
 
+def _disk_saturation(scope: Scope) -> tuple[Discriminator, ...]:
+    slow = any_of(
+        scope.at_least(
+            "time all work waited for I/O", "node:host_io_pressure_full:ratio_rate2m", "io_pressure_full_high_ratio"
+        ),
+        scope.at_least("time of a disk request", "node:host_disk_await_seconds", "disk_await_high_seconds"),
+    )
+    return (
+        Discriminator(scope.at_least("busiest disk", "node:host_disk_busy:ratio", "disk_busy_high_ratio")),
+        Discriminator(slow, defining=True),  # busy alone is how a disk works that serves many requests at once
+    )
+
+
+def _filesystem_full(scope: Scope) -> tuple[Discriminator, ...]:
+    available = scope.below(
+        "available space", "node:host_filesystem_available:ratio", "filesystem_filling_available_ratio"
+    )
+    return (Discriminator(available, defining=True),)
+
+
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.DISK_SATURATION: _disk_saturation,
+    Bottleneck.FILESYSTEM_FULL: _filesystem_full,
     Bottleneck.GPU_FAULT: _gpu_fault,
     Bottleneck.GPU_LINK_DEGRADED: _gpu_link_degraded,
     Bottleneck.GPU_REPAIR_PENDING: _gpu_repair_pending,

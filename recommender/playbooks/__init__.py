@@ -14,6 +14,7 @@ from recommender.playbooks import (
     gpu_hardware,
     gpu_memory_pressure,
     host_cpu_saturation,
+    host_io,
     host_memory_pressure,
     kv_cache_pressure,
 )
@@ -31,6 +32,8 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.GPU_THERMAL_THROTTLE: gpu_hardware.THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE: host_memory_pressure.PLAYBOOKS,
     Bottleneck.HOST_CPU_SATURATION: host_cpu_saturation.PLAYBOOKS,
+    Bottleneck.DISK_SATURATION: host_io.DISK_SATURATION,
+    Bottleneck.FILESYSTEM_FULL: host_io.FILESYSTEM_FULL,
     Bottleneck.GPU_MEMORY_PRESSURE: gpu_memory_pressure.PLAYBOOKS,
     Bottleneck.KV_CACHE_PRESSURE: kv_cache_pressure.PLAYBOOKS,
     Bottleneck.ADMISSION_LIMITED: admission_limited.PLAYBOOKS,

@@ -41,6 +41,8 @@ class Bottleneck(StrEnum):
     GPU_REPAIR_PENDING = "gpu_repair_pending"  # B14: reset at the next occasion
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
+    DISK_SATURATION = "disk_saturation"  # B17
+    FILESYSTEM_FULL = "filesystem_full"  # B17
     TARGET_DOWN = "target_down"  # B20
     ENGINE_FROZEN = "engine_frozen"  # B20
     NONE = "none"  # alerts about the monitoring itself
@@ -79,6 +81,9 @@ _ALERTS = (
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
+    Alert("HostDiskSaturation", Bottleneck.DISK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert("HostFilesystemFilling", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.WARNING, "node"),
+    Alert("HostFilesystemFull", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.CRITICAL, "node"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

@@ -290,6 +290,20 @@ def test_a_broken_gpu_mutes_causes_and_symptoms_of_replicas_on_its_node_and_a_ba
     expect(alertmanager, [("GPULinkDegraded", False), ("LLMLowThroughput", False)], node="ln")
 
 
+def test_a_file_system_that_is_full_mutes_that_it_fills_and_no_symptom(alertmanager: str) -> None:
+    post(
+        alertmanager,
+        alert("HostFilesystemFull", node="mn"),
+        alert("HostFilesystemFilling", node="mn"),
+        alert("LLMLowThroughput", service="n", instance="n1:1", node="mn"),
+    )
+    expect(
+        alertmanager,
+        [("HostFilesystemFull", False), ("HostFilesystemFilling", True), ("LLMLowThroughput", False)],
+        node="mn",
+    )
+
+
 def test_the_recommender_hears_one_group_of_a_service_with_the_token_and_without_muted_alerts(
     alertmanager: str, recommender: tuple[Recommender, int]
 ) -> None:

@@ -16,6 +16,18 @@ Signals = Callable[[str], dict[str, float]]
 
 # Signals that confirm a bottleneck, and those of its nearest look-alike.
 CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
+    Bottleneck.DISK_SATURATION: (
+        {"node:host_disk_busy:ratio": 1.0, "node:host_io_pressure_full:ratio_rate2m": 0.4},
+        {
+            "node:host_disk_busy:ratio": 1.0,  # a disk that serves many requests at once
+            "node:host_io_pressure_full:ratio_rate2m": 0.0,
+            "node:host_disk_await_seconds": 0.001,
+        },
+    ),
+    Bottleneck.FILESYSTEM_FULL: (
+        {"node:host_filesystem_available:ratio": 0.04},
+        {"node:host_filesystem_available:ratio": 0.5},
+    ),
     Bottleneck.GPU_FAULT: (
         {"gpu:gpu_up": 1.0, "gpu:gpu_xid_faults:increase10m": 1.0},
         {
