@@ -24,6 +24,7 @@ PRECEDENCE = (
     Bottleneck.KV_CACHE_PRESSURE,
     Bottleneck.ADMISSION_LIMITED,
     Bottleneck.DISK_SATURATION,  # engines that serve hardly need it: what they show themselves goes first
+    Bottleneck.NETWORK_SATURATION,
     Bottleneck.GPU_LINK_DEGRADED,
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,

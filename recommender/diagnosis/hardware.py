@@ -84,9 +84,18 @@ def _filesystem_full(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(available, defining=True),)
 
 
+def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
+    bad = any_of(
+        scope.at_least("busiest link", "node:host_network_utilization:ratio", "network_utilization_high_ratio"),
+        scope.at_least("packets with errors", "node:host_network_errors:ratio", "network_errors_high_ratio"),
+    )
+    return (Discriminator(bad, defining=True),)
+
+
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.DISK_SATURATION: _disk_saturation,
     Bottleneck.FILESYSTEM_FULL: _filesystem_full,
+    Bottleneck.NETWORK_SATURATION: _network_saturation,
     Bottleneck.GPU_FAULT: _gpu_fault,
     Bottleneck.GPU_LINK_DEGRADED: _gpu_link_degraded,
     Bottleneck.GPU_REPAIR_PENDING: _gpu_repair_pending,

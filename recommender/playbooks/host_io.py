@@ -25,3 +25,18 @@ FILESYSTEM_FULL = (
         "uses, rotate logs, then expand the file system if it is still too small.",
     ),
 )
+
+NETWORK_SATURATION = (
+    advising(
+        "P18.1",
+        "Give the transfers room",
+        "Token streams are tiny, so find what fills the link: KV transfer between prefill and decode (use RDMA and "
+        "jumbo frames; it should stay below half of the link), pulls of models and images (a cache on the node), "
+        "backups. Otherwise spread the replicas over more nodes.",
+    ),
+    advising(
+        "P18.2",
+        "Repair a link with errors",
+        "Change the cable or the transceiver, then the port; check duplex and speed on both ends (ethtool).",
+    ),
+)

@@ -43,6 +43,7 @@ class Bottleneck(StrEnum):
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     DISK_SATURATION = "disk_saturation"  # B17
     FILESYSTEM_FULL = "filesystem_full"  # B17
+    NETWORK_SATURATION = "network_saturation"  # B18
     TARGET_DOWN = "target_down"  # B20
     ENGINE_FROZEN = "engine_frozen"  # B20
     NONE = "none"  # alerts about the monitoring itself
@@ -84,6 +85,8 @@ _ALERTS = (
     Alert("HostDiskSaturation", Bottleneck.DISK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostFilesystemFilling", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.WARNING, "node"),
     Alert("HostFilesystemFull", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.CRITICAL, "node"),
+    Alert("HostNetworkSaturation", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert("HostNetworkErrors", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

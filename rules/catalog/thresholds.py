@@ -272,6 +272,20 @@ _THRESHOLDS = (
         "Time within which a file system that fills steadily would be full.",
         "B17 [V node-mixin]",
     ),
+    Threshold(
+        "network_utilization_high_ratio",
+        0.8,
+        "ratio",
+        "Share of a link in its busier direction from which transfers wait for each other.",
+        "B18 [V apa]",
+    ),
+    Threshold(
+        "network_errors_high_ratio",
+        0.01,
+        "ratio",
+        "Share of packets with errors that shows a bad link.",
+        "B18 [V node-mixin, apa]",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

@@ -119,6 +119,7 @@ def test_a_cause_that_hurts_users_now_waits_at_most_two_minutes(alerts: dict[str
         "GPUPowerLimit",
         "GPULinkDegraded",
         "HostDiskSaturation",
+        "HostNetworkSaturation",
     }  # waste and a danger, no harm yet
     for name, rule in alerts.items():
         if rule["labels"]["kind"] in {BottleneckKind.CAUSE, BottleneckKind.FAULT} and name not in risks:

@@ -28,6 +28,10 @@ CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
         {"node:host_filesystem_available:ratio": 0.04},
         {"node:host_filesystem_available:ratio": 0.5},
     ),
+    Bottleneck.NETWORK_SATURATION: (
+        {"node:host_network_utilization:ratio": 0.95, "node:host_network_errors:ratio": 0.0},
+        {"node:host_network_utilization:ratio": 0.4, "node:host_network_errors:ratio": 0.001},
+    ),
     Bottleneck.GPU_FAULT: (
         {"gpu:gpu_up": 1.0, "gpu:gpu_xid_faults:increase10m": 1.0},
         {
