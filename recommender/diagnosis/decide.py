@@ -20,6 +20,7 @@ PRECEDENCE = (
     Bottleneck.GPU_THERMAL_THROTTLE,
     Bottleneck.HOST_MEMORY_PRESSURE,
     Bottleneck.HOST_CPU_SATURATION,
+    Bottleneck.ENGINE_THREAD_SATURATION,
     Bottleneck.GPU_MEMORY_PRESSURE,
     Bottleneck.KV_CACHE_PRESSURE,
     Bottleneck.ADMISSION_LIMITED,

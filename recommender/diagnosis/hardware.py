@@ -64,6 +64,22 @@ def _gpu_repair_pending(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(scope.positive("repairs pending:", "gpu:gpu_row_remap_pending"), defining=True),)
 
 
+def _engine_thread_saturation(scope: Scope) -> tuple[Discriminator, ...]:
+    hot = scope.at_least(
+        "busiest thread of an engine", "node:host_engine_busiest_thread:ratio_rate2m", "engine_thread_busy_high_ratio"
+    )
+    # Engines spin while they wait: a hot thread whose GPUs work is fine.
+    held_back = any_of(
+        scope.below("busiest GPU", "gpu:gpu_utilization:ratio", "gpu_utilization_starved_ratio"),
+        scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+    )
+    return (
+        Discriminator(hot, defining=True),
+        Discriminator(held_back, defining=True),
+        Discriminator(scope.below("host CPU", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio")),
+    )
+
+
 def _disk_saturation(scope: Scope) -> tuple[Discriminator, ...]:
     slow = any_of(
         scope.at_least(
@@ -93,6 +109,7 @@ def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
 
 
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.ENGINE_THREAD_SATURATION: _engine_thread_saturation,
     Bottleneck.DISK_SATURATION: _disk_saturation,
     Bottleneck.FILESYSTEM_FULL: _filesystem_full,
     Bottleneck.NETWORK_SATURATION: _network_saturation,

@@ -19,6 +19,7 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.DISK_SATURATION: "a disk of the host holds work up",
     Bottleneck.FILESYSTEM_FULL: "a file system of the host is almost full",
     Bottleneck.NETWORK_SATURATION: "a network link of the host is full or bad",
+    Bottleneck.ENGINE_THREAD_SATURATION: "one thread holds the engine back",
     Bottleneck.GPU_MEMORY_PRESSURE: "device memory is nearly full and grows",
     Bottleneck.KV_CACHE_PRESSURE: "the KV cache limits the batch",
     Bottleneck.ADMISSION_LIMITED: "the batch limit keeps requests waiting",

@@ -35,6 +35,7 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.DISK_SATURATION: host_io.DISK_SATURATION,
     Bottleneck.FILESYSTEM_FULL: host_io.FILESYSTEM_FULL,
     Bottleneck.NETWORK_SATURATION: host_io.NETWORK_SATURATION,
+    Bottleneck.ENGINE_THREAD_SATURATION: host_cpu_saturation.ENGINE_THREAD,
     Bottleneck.GPU_MEMORY_PRESSURE: gpu_memory_pressure.PLAYBOOKS,
     Bottleneck.KV_CACHE_PRESSURE: kv_cache_pressure.PLAYBOOKS,
     Bottleneck.ADMISSION_LIMITED: admission_limited.PLAYBOOKS,

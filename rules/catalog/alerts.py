@@ -40,6 +40,7 @@ class Bottleneck(StrEnum):
     GPU_LINK_DEGRADED = "gpu_link_degraded"  # B14: look at the link
     GPU_REPAIR_PENDING = "gpu_repair_pending"  # B14: reset at the next occasion
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
+    ENGINE_THREAD_SATURATION = "engine_thread_saturation"  # B15: one hot thread
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     DISK_SATURATION = "disk_saturation"  # B17
     FILESYSTEM_FULL = "filesystem_full"  # B17
@@ -80,6 +81,13 @@ _ALERTS = (
     Alert("GPULinkDegraded", Bottleneck.GPU_LINK_DEGRADED, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
     Alert("GPURepairPending", Bottleneck.GPU_REPAIR_PENDING, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert(
+        "HostEngineThreadSaturation",
+        Bottleneck.ENGINE_THREAD_SATURATION,
+        BottleneckKind.CAUSE,
+        Severity.WARNING,
+        "node",
+    ),
     Alert("HostMemoryPressure", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostMemoryStall", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
     Alert("HostDiskSaturation", Bottleneck.DISK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),

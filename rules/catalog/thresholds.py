@@ -286,6 +286,13 @@ _THRESHOLDS = (
         "Share of packets with errors that shows a bad link.",
         "B18 [V node-mixin, apa]",
     ),
+    Threshold(
+        "engine_thread_busy_high_ratio",
+        0.9,
+        "ratio",
+        "Share of time in which one thread runs that holds its engine back.",
+        "B15 says 0.95 [G]; a thread that feeds a GPU waits for it a little",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

@@ -245,7 +245,7 @@ def test_gpus_and_nodes_do_not_mute_each_other_for_want_of_labels(alertmanager: 
     expect(alertmanager, [("ExporterDown", False)], node="hn", alertname="ExporterDown")
 
 
-@pytest.mark.parametrize("hardware", ["GPUThermalThrottle", "GPUPowerBrake"])
+@pytest.mark.parametrize("hardware", ["GPUThermalThrottle", "GPUPowerBrake", "HostEngineThreadSaturation"])
 def test_hardware_below_its_speed_mutes_what_its_replicas_seem_limited_by(alertmanager: str, hardware: str) -> None:
     node = f"slow-{hardware}".lower()
     of_gpu = {"gpu": "0", "uuid": "GPU-0"} if ALERTS[hardware].level == "gpu" else {}

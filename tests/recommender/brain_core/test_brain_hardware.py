@@ -24,6 +24,10 @@ CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
             "node:host_disk_await_seconds": 0.001,
         },
     ),
+    Bottleneck.ENGINE_THREAD_SATURATION: (
+        {"node:host_engine_busiest_thread:ratio_rate2m": 0.99, "gpu:gpu_utilization:ratio": 0.3},
+        {"node:host_engine_busiest_thread:ratio_rate2m": 0.99, "gpu:gpu_utilization:ratio": 0.95},
+    ),
     Bottleneck.FILESYSTEM_FULL: (
         {"node:host_filesystem_available:ratio": 0.04},
         {"node:host_filesystem_available:ratio": 0.5},
