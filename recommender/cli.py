@@ -19,6 +19,10 @@ _BUILD: dict[str, tuple[str, str]] = {
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
     "docs": ("rules.docs:build", "Generate the pages on what each engine tells and what each alert means."),
 }
+_RULES: dict[str, tuple[str, str]] = {
+    "coverage": ("rules.coverage:coverage", "List the rules without a test; fail below 100 %."),
+    "lint": ("rules.lint:lint", "Find what is legal to promtool and still wrong."),
+}
 _EXPORT: dict[str, tuple[str, str]] = {
     "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
 }
@@ -55,5 +59,6 @@ main = LazyGroup(
     "optiinfra", _COMMANDS, "Say what limits an LLM service, size the change that helps, carry it out safely."
 )
 main.add_command(LazyGroup("build", _BUILD, "Generate rules, dashboards and docs."))
+main.add_command(LazyGroup("rules", _RULES, "Judge the rules and their tests."))
 main.add_command(LazyGroup("export", _EXPORT, "Print configuration for other exporters."))
 click.version_option(version("optiinfra"), prog_name="optiinfra")(main)

@@ -10,6 +10,7 @@ import yaml
 
 from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, INFERENCE_FAMILIES, SCRAPE_FAMILIES
 from rules.catalog import ALERTS
+from rules.catalog.foreign import FOREIGN_SERIES
 
 RUNBOOKS = Path(__file__).parents[2] / "docs" / "runbooks"
 PAGES = sorted(RUNBOOKS.glob("*.md"))
@@ -21,25 +22,6 @@ SECTIONS = [
     "What OptiInfra proposes",
     "How to undo",
 ]
-# Series of others: the recommender's, Prometheus's own and Alertmanager's.
-FOREIGN = {
-    "optiinfra_replica_knob",
-    "up",
-    "scrape_duration_seconds",
-    "ALERTS",
-    # as Prometheus 2.42 and Alertmanager 0.25 name them
-    "prometheus_notifications_errors_total",
-    "prometheus_notifications_dropped_total",
-    "prometheus_notifications_alertmanagers_discovered",
-    "prometheus_rule_evaluation_failures_total",
-    "prometheus_rule_group_iterations_missed_total",
-    "prometheus_rule_group_last_duration_seconds",
-    "prometheus_rule_group_interval_seconds",
-    "alertmanager_notifications_failed_total",
-    # the recommender's own: recommender/telemetry.py
-    "optiinfra_workflows",
-    "optiinfra_webhook_notifications_total",
-}
 
 
 def queries(page: Path) -> list[str]:
@@ -84,4 +66,4 @@ def test_every_series_of_a_query_exists(page: Path, rules: list[dict[str, Any]])
         bare = re.sub(r'\{[^}]*\}|"[^"]*"|\[[^\]]*\]|offset \w+|\b(by|on|ignoring|group_left) \([^)]*\)', " ", query)
         names = set(re.findall(r"\b[a-zA-Z_][\w:]*\b(?!\s*\()", bare)) - {"and", "or", "unless", "bool"}
         names -= {"count", "max", "sum"}  # aggregations whose `by (…)` was cut out
-        assert names <= recorded | set(families) | FOREIGN, query
+        assert names <= recorded | set(families) | FOREIGN_SERIES, query

@@ -1,0 +1,31 @@
+"""Series of others that rules and runbooks read, by the names of Prometheus 2.42 and Alertmanager 0.25."""
+
+FOREIGN_SERIES = frozenset(
+    {
+        # Prometheus's own, of every target and of every alert
+        "up",
+        "scrape_duration_seconds",
+        "ALERTS",
+        # Prometheus
+        "prometheus_notifications_alertmanagers_discovered",
+        "prometheus_notifications_dropped_total",
+        "prometheus_notifications_errors_total",
+        "prometheus_rule_evaluation_failures_total",
+        "prometheus_rule_group_interval_seconds",
+        "prometheus_rule_group_iterations_missed_total",
+        "prometheus_rule_group_last_duration_seconds",
+        # Alertmanager
+        "alertmanager_notifications_failed_total",
+        # The recommender: recommender/telemetry.py and recommender/metrics.py
+        "optiinfra_objective",
+        "optiinfra_replica_knob",
+        "optiinfra_webhook_notifications_total",
+        "optiinfra_workflows",
+    }
+)
+
+# Exporters of others: what their series begin with, by the source file that reads them.
+FOREIGN_PREFIXES: dict[str, str] = {
+    "sources/node_exporter.yml": "node_",
+    "sources/nvidia_gpu_exporter.yml": "nvidia_smi_",
+}
