@@ -6,6 +6,7 @@ One function a class, from a scope to its discriminators. Labels are words that 
 from collections.abc import Callable, Mapping
 
 from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
+from recommender.diagnosis.fleet import FLEET
 from recommender.diagnosis.hardware import HARDWARE
 from recommender.model import Check, Confirmation, Reading
 from rules.catalog import Bottleneck
@@ -39,6 +40,7 @@ def _host_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
         scope.below("available host memory", "node:host_memory_available:ratio", "host_memory_available_low_ratio"),
         scope.at_least("time stalled on memory", some, "host_memory_pressure_some_high_ratio"),
         scope.at_least("time fully stalled on memory", full, "host_memory_pressure_full_high_ratio"),
+        scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
     )
     return (Discriminator(short, defining=True),)
 
@@ -185,5 +187,6 @@ DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.HIGH_LATENCY: _high_latency,
     Bottleneck.LOW_THROUGHPUT: _low_throughput,
     Bottleneck.CACHE_INEFFICIENCY: _cache_inefficiency,
+    **FLEET,
     **HARDWARE,
 }

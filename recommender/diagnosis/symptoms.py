@@ -23,6 +23,8 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.GPU_MEMORY_PRESSURE: "device memory is nearly full and grows",
     Bottleneck.KV_CACHE_PRESSURE: "the KV cache limits the batch",
     Bottleneck.ADMISSION_LIMITED: "the batch limit keeps requests waiting",
+    Bottleneck.PREFILL_BOUND: "computing prompts takes the time",
+    Bottleneck.REQUEST_ERRORS: "requests fail",
     Bottleneck.QUEUE_BUILDUP: "requests queue up",
     Bottleneck.HIGH_LATENCY: "latency is over its objective",
     Bottleneck.LOW_THROUGHPUT: "tokens come slower than this engine has shown it can",

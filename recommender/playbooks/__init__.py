@@ -17,6 +17,8 @@ from recommender.playbooks import (
     host_io,
     host_memory_pressure,
     kv_cache_pressure,
+    prefill_bound,
+    request_errors,
 )
 from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook
 from rules.catalog import Bottleneck
@@ -39,6 +41,8 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.GPU_MEMORY_PRESSURE: gpu_memory_pressure.PLAYBOOKS,
     Bottleneck.KV_CACHE_PRESSURE: kv_cache_pressure.PLAYBOOKS,
     Bottleneck.ADMISSION_LIMITED: admission_limited.PLAYBOOKS,
+    Bottleneck.PREFILL_BOUND: prefill_bound.PLAYBOOKS,
+    Bottleneck.REQUEST_ERRORS: request_errors.PLAYBOOKS,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
 }
 

@@ -30,6 +30,7 @@ class Bottleneck(StrEnum):
     KV_CACHE_PRESSURE = "kv_cache_pressure"  # B02
     QUEUE_BUILDUP = "queue_buildup"  # B03
     ADMISSION_LIMITED = "admission_limited"  # B04
+    PREFILL_BOUND = "prefill_bound"  # B05
     HIGH_LATENCY = "high_latency"  # B07
     LOW_THROUGHPUT = "low_throughput"  # B08
     CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
@@ -44,9 +45,11 @@ class Bottleneck(StrEnum):
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
     DISK_SATURATION = "disk_saturation"  # B17
     FILESYSTEM_FULL = "filesystem_full"  # B17
+    REQUEST_ERRORS = "request_errors"  # B25
     NETWORK_SATURATION = "network_saturation"  # B18
     TARGET_DOWN = "target_down"  # B20
     ENGINE_FROZEN = "engine_frozen"  # B20
+    SLO_BURN = "slo_burn"  # B21
     NONE = "none"  # alerts about the monitoring itself
 
 
@@ -93,11 +96,19 @@ _ALERTS = (
     Alert("HostDiskSaturation", Bottleneck.DISK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostFilesystemFilling", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.WARNING, "node"),
     Alert("HostFilesystemFull", Bottleneck.FILESYSTEM_FULL, BottleneckKind.CAPACITY, Severity.CRITICAL, "node"),
+    Alert("LLMRequestErrors", Bottleneck.REQUEST_ERRORS, BottleneckKind.FAULT, Severity.WARNING, "service"),
+    Alert("LLMRequestErrorsHigh", Bottleneck.REQUEST_ERRORS, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
+    Alert("LLMRequestsRejected", Bottleneck.REQUEST_ERRORS, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert("LLMRequestAborts", Bottleneck.REQUEST_ERRORS, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert("LLMPrefillBound", Bottleneck.PREFILL_BOUND, BottleneckKind.CAUSE, Severity.WARNING, "replica"),
     Alert("HostNetworkSaturation", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostNetworkErrors", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
+    Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),
+    Alert("LLMErrorBudgetBurnFast", Bottleneck.SLO_BURN, BottleneckKind.SYMPTOM, Severity.CRITICAL, "service"),
+    Alert("LLMErrorBudgetBurnSlow", Bottleneck.SLO_BURN, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
     Alert("ExporterDown", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
     Alert("LLMProbeUnreadable", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
     Alert("RecommenderDown", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),

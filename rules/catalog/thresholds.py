@@ -8,6 +8,8 @@ them equal to the YAML. `source` cites `tuning.md`; `[G]` marks a guess to calib
 
 from dataclasses import dataclass
 
+from rules.catalog.slos import BURN_WINDOWS
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -27,10 +29,10 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One service-level objective; lower is better for all of them."""
+    """One service-level objective; lower is better for all. `default` None: only where the inventory sets it."""
 
     name: str
-    default: float
+    default: float | None
     unit: str
     help: str
 
@@ -223,6 +225,38 @@ _THRESHOLDS = (
         "NVLink CRC errors, replays and recoveries in an hour that show a bad link.",
         "[G]; DCGM calls any replay or recovery a failure, and 100 CRC errors a second",
     ),
+    # -- B21: objectives of services. A burn factor is computed in rules/catalog/slos.py.
+    *(
+        Threshold(
+            window.threshold,
+            window.factor,
+            "ratio",
+            f"Burn rate over {window.long}, and still over {window.short}, that alerts.",
+            "§6.3 [V sloth, SRE workbook ch. 5]",
+        )
+        for window in BURN_WINDOWS
+    ),
+    Threshold(
+        "slo_reachable_error_ratio",
+        0.9,
+        "ratio",
+        "Share of bad events that always burns too fast: with a large budget a factor asks for more than everything.",
+        "§6.3: at 90 %, use at most 9 instead of 14.4",
+    ),
+    Threshold(
+        "min_slo_events",
+        100,
+        "events",
+        "Events in the long window below which a burn rate judges nothing.",
+        "B21, §6.3 [G]",
+    ),
+    Threshold(
+        "min_slo_errors",
+        10,
+        "events",
+        "Bad events in 3d that are no accident, however little traffic there is.",
+        "[G]",
+    ),
     Threshold(
         "disk_busy_high_ratio",
         0.8,
@@ -272,6 +306,49 @@ _THRESHOLDS = (
         "Time within which a file system that fills steadily would be full.",
         "B17 [V node-mixin]",
     ),
+    # -- fleet: B05, B06, B09-B11, B25
+    Threshold(
+        "warm_answered_ratio",
+        0.95,
+        "ratio",
+        "Share of 10m in which an engine must have answered to count as warm; a missed scrape or two of 40 pass.",
+        "§0.2 no. 3 [G]",
+    ),
+    Threshold(
+        "prefill_share_of_ttft_high_ratio",
+        0.6,
+        "ratio",
+        "Prefill share of TTFT from which TTFT is prefill-bound.",
+        "B05, B07 tree [G]",
+    ),
+    Threshold(
+        "itl_tail_high_ratio",
+        4,
+        "ratio",
+        "ITL p99 over its p50 from which prompts stall answers.",
+        "B05 [G]; Sarathi-Serve measured up to 28",
+    ),
+    Threshold(
+        "request_errors_critical_ratio",
+        0.05,
+        "ratio",
+        "Share of requests that fail that is critical.",
+        "B25 [G]",
+    ),
+    Threshold(
+        "request_aborts_high_ratio",
+        0.05,
+        "ratio",
+        "Share of requests that are aborted from which clients give up.",
+        "B25 [G]",
+    ),
+    Threshold(
+        "min_failed_requests",
+        5,
+        "requests",
+        "Requests in 5m that failed, were aborted or rejected, below which it is an accident.",
+        "§6.2 low traffic [G]",
+    ),
     Threshold(
         "network_utilization_high_ratio",
         0.8,
@@ -309,6 +386,11 @@ _OBJECTIVES = (
     Objective("ttft_p95_seconds", 2.0, "seconds", "TTFT p95 that the service promises."),
     Objective("itl_p95_seconds", 0.1, "seconds", "Inter-token latency p95 that the service promises."),
     Objective("error_ratio", 0.01, "ratio", "Share of requests that may end in an error or an abort."),
+    Objective("request_duration_p95_seconds", None, "seconds", "End-to-end latency p95 that the service promises."),
+    # A p95 promises 95 %; a service may promise its bounds for more.
+    Objective("ttft_slow_ratio", 0.05, "ratio", "Share of first tokens that may come later than the TTFT objective."),
+    Objective("itl_slow_ratio", 0.05, "ratio", "Share of gaps between tokens that may be over the ITL objective."),
+    Objective("request_duration_slow_ratio", 0.05, "ratio", "Share of requests that may last longer than promised."),
 )
 
 OBJECTIVES: dict[str, Objective] = {objective.name: objective for objective in _OBJECTIVES}

@@ -324,3 +324,23 @@ def test_the_watchdog_is_heard_on_its_own(alertmanager: str, recommender: tuple[
     post(alertmanager, alert("Watchdog"))
     _, _, payload = recommender[0].wait_for(lambda body: body["receiver"] == "recommender-heartbeat")
     assert [a["labels"]["alertname"] for a in payload["alerts"]] == ["Watchdog"]
+
+
+def test_failing_requests_are_muted_by_worse_and_by_an_engine_that_is_down_and_by_no_cause(alertmanager: str) -> None:
+    post(
+        alertmanager,
+        alert("LLMRequestErrors", service="er"),
+        alert("LLMRequestErrorsHigh", service="er"),
+        alert("LLMRequestErrors", service="dn"),
+        alert("LLMTargetDown", service="dn", instance="k1:1"),
+        alert("LLMRequestErrors", service="kv"),
+        alert("LLMRequestAborts", service="kv"),
+        alert("LLMKVCachePressure", service="kv", instance="k2:1"),
+    )
+    expect(alertmanager, [("LLMRequestErrors", True), ("LLMRequestErrorsHigh", False)], service="er")
+    expect(alertmanager, [("LLMRequestErrors", True), ("LLMTargetDown", False)], service="dn")
+    expect(
+        alertmanager,
+        [("LLMKVCachePressure", False), ("LLMRequestAborts", True), ("LLMRequestErrors", False)],
+        service="kv",
+    )

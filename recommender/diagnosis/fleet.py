@@ -1,0 +1,43 @@
+"""What tells the bottlenecks of whole services and of replicas among others from their look-alikes (tuning §1)."""
+
+from collections.abc import Callable, Mapping
+
+from recommender.diagnosis.checks import Discriminator, Scope, any_of
+from rules.catalog import Bottleneck
+
+Discriminate = Callable[[Scope], tuple[Discriminator, ...]]
+
+
+def _request_errors(scope: Scope) -> tuple[Discriminator, ...]:
+    # Aborts alone are a symptom: whatever makes clients wait is the cause.
+    failing = any_of(
+        scope.over_objective("requests that fail:", "service:llm_request_failures:ratio_rate5m", "error_ratio"),
+        scope.over_objective("requests rejected:", "service:llm_requests_rejected:ratio_rate5m", "error_ratio"),
+    )
+    return (Discriminator(failing, defining=True),)
+
+
+def _prefill_bound(scope: Scope) -> tuple[Discriminator, ...]:
+    share = "replica:llm_prefill_share_of_ttft:ratio_rate5m"
+    prefill = any_of(
+        scope.at_least("prefill share of TTFT", share, "prefill_share_of_ttft_high_ratio"),
+        scope.below(
+            "queue share of TTFT", "replica:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio"
+        ),
+    )
+    late = any_of(
+        scope.over_objective("TTFT p95", "replica:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+        scope.over_objective("mean TTFT", "replica:llm_ttft_seconds:mean_5m", "ttft_p95_seconds"),
+        scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+    )
+    return (
+        Discriminator(prefill, defining=True),
+        Discriminator(late, defining=True),
+        Discriminator(scope.zero("preemptions per second:", "replica:llm_preemptions:rate1m"), defining=True),
+    )
+
+
+FLEET: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.PREFILL_BOUND: _prefill_bound,
+    Bottleneck.REQUEST_ERRORS: _request_errors,
+}

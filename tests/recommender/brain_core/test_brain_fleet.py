@@ -1,0 +1,83 @@
+"""Bottlenecks of services and of replicas among others: what confirms them, what speaks against them, their plans."""
+
+from collections.abc import Callable
+
+import pytest
+
+from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
+from recommender.model import DiagnosisStatus, Evidence
+from recommender.planner import make_plan
+from recommender.playbooks import PlanContext
+from rules.catalog import Bottleneck
+
+Builder = Callable[..., Evidence]
+Contexts = Callable[..., PlanContext]
+Signals = Callable[[str], dict[str, float]]
+
+# Readings of a replica and of the service that confirm a bottleneck, and those of its nearest look-alike.
+Shown = tuple[dict[str, float], dict[str, float]]
+CASES: dict[Bottleneck, tuple[Shown, Shown]] = {
+    Bottleneck.PREFILL_BOUND: (
+        ({"replica:llm_prefill_share_of_ttft:ratio_rate5m": 0.8, "replica:llm_ttft_seconds:p95_5m": 4.0}, {}),
+        (
+            {
+                "replica:llm_prefill_share_of_ttft:ratio_rate5m": 0.2,
+                "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.8,
+                "replica:llm_ttft_seconds:p95_5m": 4.0,
+            },
+            {},
+        ),
+    ),
+    Bottleneck.REQUEST_ERRORS: (
+        ({}, {"service:llm_request_failures:ratio_rate5m": 0.04}),
+        (
+            {},
+            {
+                "service:llm_request_failures:ratio_rate5m": 0.0,
+                "service:llm_requests_rejected:ratio_rate5m": 0.0,
+                "service:llm_request_aborts:ratio_rate5m": 0.3,
+            },
+        ),
+    ),
+}
+
+
+def build(evidence_of: Builder, signals: Signals, shown: Shown, bottleneck: Bottleneck) -> Evidence:
+    of_service = {name.replace(":", "__"): value for name, value in shown[1].items()}
+    return evidence_of(signals("steady") | shown[0], (bottleneck,), **of_service)
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_an_alert_of_a_fleet_ends_in_an_explained_plan(
+    signals: Signals, evidence_of: Builder, context: Contexts, bottleneck: Bottleneck
+) -> None:
+    evidence = build(evidence_of, signals, CASES[bottleneck][0], bottleneck)
+    diagnosis = diagnose(evidence, frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.DIAGNOSED, diagnosis.text
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is bottleneck
+    assert diagnosis.root.confidence >= CONFIDENCE_FLOOR
+    plan = make_plan(diagnosis, evidence, context(max_num_seqs=16))
+    assert plan is not None
+    assert plan.change is None
+    assert plan.advice
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_the_look_alike_of_a_fleet_bottleneck_is_not_acted_on(
+    signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
+) -> None:
+    diagnosis = diagnose(build(evidence_of, signals, CASES[bottleneck][1], bottleneck), frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert diagnosis.findings[0].confidence == 0.0
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_a_fleet_of_which_nothing_is_known_is_not_acted_on(
+    signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
+) -> None:
+    told = {name for shown in CASES[bottleneck] for readings in shown for name in readings}
+    unknown = {name: value for name, value in signals("steady").items() if name not in told}
+    diagnosis = diagnose(evidence_of(unknown, (bottleneck,)), frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert diagnosis.missing
