@@ -41,6 +41,7 @@ def _host_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
         scope.at_least("time stalled on memory", some, "host_memory_pressure_some_high_ratio"),
         scope.at_least("time fully stalled on memory", full, "host_memory_pressure_full_high_ratio"),
         scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
+        scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
     )
     return (Discriminator(short, defining=True),)
 

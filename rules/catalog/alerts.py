@@ -104,6 +104,7 @@ _ALERTS = (
     Alert("HostNetworkSaturation", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostNetworkErrors", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
+    Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

@@ -32,6 +32,15 @@ CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
         {"node:host_filesystem_available:ratio": 0.04},
         {"node:host_filesystem_available:ratio": 0.5},
     ),
+    Bottleneck.HOST_MEMORY_PRESSURE: (
+        {"node:host_memory_available:ratio": 0.6, "node:host_oom_kills:increase30m": 1.0},  # it is free again
+        {
+            "node:host_memory_available:ratio": 0.6,
+            "node:host_memory_pressure_some:ratio_rate2m": 0.0,
+            "node:host_memory_pressure_full:ratio_rate2m": 0.0,
+            "node:host_oom_kills:increase30m": 0.0,
+        },
+    ),
     Bottleneck.NETWORK_SATURATION: (
         {"node:host_network_utilization:ratio": 0.95, "node:host_network_errors:ratio": 0.0},
         {"node:host_network_utilization:ratio": 0.4, "node:host_network_errors:ratio": 0.001},
