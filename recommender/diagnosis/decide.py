@@ -27,6 +27,7 @@ PRECEDENCE = (
     Bottleneck.DISK_SATURATION,  # engines that serve hardly need it: what they show themselves goes first
     Bottleneck.NETWORK_SATURATION,
     Bottleneck.GPU_LINK_DEGRADED,
+    Bottleneck.INTERCONNECT_SATURATION,
     Bottleneck.PREFILL_BOUND,
     Bottleneck.REQUEST_ERRORS,
     Bottleneck.QUEUE_BUILDUP,

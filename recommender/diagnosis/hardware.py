@@ -108,6 +108,14 @@ def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(bad, defining=True),)
 
 
+def _interconnect_saturation(scope: Scope) -> tuple[Discriminator, ...]:
+    full = scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio")
+    return (
+        Discriminator(full),
+        Discriminator(scope.positive("batch", "replica:llm_requests_running:avg2m"), defining=True),
+    )
+
+
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.ENGINE_THREAD_SATURATION: _engine_thread_saturation,
     Bottleneck.DISK_SATURATION: _disk_saturation,
@@ -116,6 +124,7 @@ HARDWARE: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.GPU_FAULT: _gpu_fault,
     Bottleneck.GPU_LINK_DEGRADED: _gpu_link_degraded,
     Bottleneck.GPU_REPAIR_PENDING: _gpu_repair_pending,
+    Bottleneck.INTERCONNECT_SATURATION: _interconnect_saturation,
     Bottleneck.GPU_POWER_BRAKE: _gpu_power_brake,
     Bottleneck.GPU_POWER_LIMIT: _gpu_power_limit,
     Bottleneck.GPU_THERMAL_THROTTLE: _gpu_thermal_throttle,

@@ -28,6 +28,7 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.ENGINE_FROZEN: engine_down.ENGINE_FROZEN,
     Bottleneck.GPU_FAULT: gpu_hardware.FAULT,
     Bottleneck.GPU_LINK_DEGRADED: gpu_hardware.LINK_DEGRADED,
+    Bottleneck.INTERCONNECT_SATURATION: gpu_hardware.INTERCONNECT_SATURATION,
     Bottleneck.GPU_REPAIR_PENDING: gpu_hardware.REPAIR_PENDING,
     Bottleneck.GPU_POWER_BRAKE: gpu_hardware.POWER_BRAKE,
     Bottleneck.GPU_POWER_LIMIT: gpu_hardware.POWER_LIMIT,

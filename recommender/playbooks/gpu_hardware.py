@@ -1,4 +1,4 @@
-"""P12-P14: GPUs that run below their speed or are broken. All of it is done outside engines, by people."""
+"""P12-P14 and P19: GPUs that run below their speed, are broken or badly connected. All of it is done by people."""
 
 from recommender.playbooks.base import advising
 
@@ -80,5 +80,15 @@ REPAIR_PENDING = (
         "Nothing is urgent: recent GPUs take a bad page out of use at once. At the next drain of the node reset the "
         "GPU (nvidia-smi --gpu-reset -i GPU), so that a spare row takes its place. If repairs keep coming, have it "
         "tested.",
+    ),
+)
+
+INTERCONNECT_SATURATION = (
+    advising(
+        "P19.1",
+        "Send less over PCIe",
+        "Tensor parallelism belongs inside an NVLink domain: on GPUs without one use replicas or pipeline stages "
+        "instead. Keep weights in device memory (no --cpu-offload-gb), and let KV offload move blocks that lie together "
+        "(vLLM 0.12 and newer).",
     ),
 )

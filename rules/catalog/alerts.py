@@ -40,6 +40,7 @@ class Bottleneck(StrEnum):
     GPU_FAULT = "gpu_fault"  # B14: drain
     GPU_LINK_DEGRADED = "gpu_link_degraded"  # B14: look at the link
     GPU_REPAIR_PENDING = "gpu_repair_pending"  # B14: reset at the next occasion
+    INTERCONNECT_SATURATION = "interconnect_saturation"  # B19
     HOST_CPU_SATURATION = "host_cpu_saturation"  # B15
     ENGINE_THREAD_SATURATION = "engine_thread_saturation"  # B15: one hot thread
     HOST_MEMORY_PRESSURE = "host_memory_pressure"  # B16
@@ -83,6 +84,7 @@ _ALERTS = (
     Alert("GPULost", Bottleneck.GPU_FAULT, BottleneckKind.FAULT, Severity.CRITICAL, "gpu"),
     Alert("GPULinkDegraded", Bottleneck.GPU_LINK_DEGRADED, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
     Alert("GPURepairPending", Bottleneck.GPU_REPAIR_PENDING, BottleneckKind.FAULT, Severity.WARNING, "gpu"),
+    Alert("GPULinkSaturation", Bottleneck.INTERCONNECT_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "gpu"),
     Alert("HostCPUSaturation", Bottleneck.HOST_CPU_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert(
         "HostEngineThreadSaturation",

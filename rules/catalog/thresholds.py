@@ -370,6 +370,13 @@ _THRESHOLDS = (
         "Share of time in which one thread runs that holds its engine back.",
         "B15 says 0.95 [G]; a thread that feeds a GPU waits for it a little",
     ),
+    Threshold(
+        "gpu_pcie_busy_high_ratio",
+        0.7,
+        "ratio",
+        "Mean share of what a PCIe link can carry one way from which transfers wait for it.",
+        "B19; an H100 moves 50 of the nominal 64 GB/s [V vllm-kvoff]",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

@@ -41,6 +41,10 @@ CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float]]] = {
             "node:host_oom_kills:increase30m": 0.0,
         },
     ),
+    Bottleneck.INTERCONNECT_SATURATION: (
+        {"gpu:gpu_pcie_busy:ratio": 0.9},
+        {"gpu:gpu_pcie_busy:ratio": 0.9, "replica:llm_requests_running:avg2m": 0.0},  # weights are loaded
+    ),
     Bottleneck.NETWORK_SATURATION: (
         {"node:host_network_utilization:ratio": 0.95, "node:host_network_errors:ratio": 0.0},
         {"node:host_network_utilization:ratio": 0.4, "node:host_network_errors:ratio": 0.001},
