@@ -25,6 +25,8 @@ _RULES: dict[str, tuple[str, str]] = {
 }
 _EXPORT: dict[str, tuple[str, str]] = {
     "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
+    "operator": ("rules.export_operator:operator", "Give the rules as objects of the Prometheus Operator."),
+    "prometheus": ("rules.export_prometheus:prometheus", "Write the rule files to a folder for a Prometheus you have."),
 }
 
 
@@ -60,5 +62,5 @@ main = LazyGroup(
 )
 main.add_command(LazyGroup("build", _BUILD, "Generate rules, dashboards and docs."))
 main.add_command(LazyGroup("rules", _RULES, "Judge the rules and their tests."))
-main.add_command(LazyGroup("export", _EXPORT, "Print configuration for other exporters."))
+main.add_command(LazyGroup("export", _EXPORT, "Give configuration to Prometheus, its operator and other exporters."))
 click.version_option(version("optiinfra"), prog_name="optiinfra")(main)
