@@ -25,6 +25,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Argument = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]  # no objective is "always"
 Path = tuple[str | int, ...]
 
 
@@ -68,6 +69,10 @@ class ObjectiveConfig(_Config):
     ttft_p95_seconds: Seconds | None = None
     itl_p95_seconds: Seconds | None = None
     error_ratio: Ratio | None = None
+    request_duration_p95_seconds: Seconds | None = None
+    ttft_slow_ratio: Share | None = None
+    itl_slow_ratio: Share | None = None
+    request_duration_slow_ratio: Share | None = None
 
     def declared(self) -> dict[str, float]:
         """The objectives that the inventory sets, by name."""

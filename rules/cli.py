@@ -5,27 +5,30 @@ from pathlib import Path
 import click
 
 from rules.build import SOURCES_DIR, source_files
+from rules.slo import SLO_FILE, slo_rules
 
 
 @click.command("rules")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    default=SOURCES_DIR,
     envvar="OPTIINFRA_RULES_OUT",
-    help="Folder to write to; the package's rules/sources by default.",
+    help="Folder to write to; by default each file goes to its place in the package's rules.",
 )
 @click.option("--check", is_flag=True, envvar="OPTIINFRA_RULES_CHECK", help="Write nothing; fail when a file differs.")
-def build(out: Path, *, check: bool) -> None:
-    """Generate the source rules from the exporter's catalogue."""
-    stale = [name for name, text in source_files().items() if not _same(out / name, text)]
+def build(out: Path | None, *, check: bool) -> None:
+    """Generate the source rules from the exporter's catalogue, and the rules of objectives."""
+    files = {(out or SOURCES_DIR) / name: text for name, text in source_files().items()}
+    files[(out or SLO_FILE.parent) / SLO_FILE.name] = slo_rules()
+    stale = [path.name for path, text in files.items() if not _same(path, text)]
+    where = out or SLO_FILE.parent
     if check and stale:
-        raise click.ClickException(f"{out}: {', '.join(stale)} differ from the catalogue; run: optiinfra build rules")
+        raise click.ClickException(f"{where}: {', '.join(stale)} differ from the catalogue; run: optiinfra build rules")
     if not check:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in source_files().items():
-            (out / name).write_text(text, encoding="utf-8")
-    click.echo(f"{out}: {'up to date' if not stale else 'wrote ' + ', '.join(stale)}")
+        for path, text in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    click.echo(f"{where}: {'up to date' if not stale else 'wrote ' + ', '.join(stale)}")
 
 
 def _same(path: Path, text: str) -> bool:

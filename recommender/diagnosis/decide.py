@@ -32,6 +32,7 @@ PRECEDENCE = (
     Bottleneck.REQUEST_ERRORS,
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,
+    Bottleneck.SLO_BURN,
     Bottleneck.LOW_THROUGHPUT,
     Bottleneck.GPU_POWER_LIMIT,  # a choice of somebody's: what the engine itself lacks goes first
     Bottleneck.CACHE_INEFFICIENCY,

@@ -41,7 +41,6 @@ def _host_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
         scope.at_least("time stalled on memory", some, "host_memory_pressure_some_high_ratio"),
         scope.at_least("time fully stalled on memory", full, "host_memory_pressure_full_high_ratio"),
         scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
-        scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
     )
     return (Discriminator(short, defining=True),)
 
@@ -139,6 +138,20 @@ def _high_latency(scope: Scope) -> tuple[Discriminator, ...]:
     return (Discriminator(over, defining=True), Discriminator(enough, defining=True))
 
 
+def _slo_burn(scope: Scope) -> tuple[Discriminator, ...]:
+    # The windows are Prometheus's; this says which promise is broken at this moment. None may be: a burn outlasts it.
+    promises = [
+        ("TTFT p95", "service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+        ("ITL p95", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+        ("failing requests", "service:llm_request_errors:ratio_rate5m", "error_ratio"),
+    ]
+    if scope.evidence.objectives.get("request_duration_p95_seconds") is not None:  # most services promise none
+        promises.append(
+            ("end-to-end p95", "service:llm_request_duration_seconds:p95_5m", "request_duration_p95_seconds")
+        )
+    return (Discriminator(any_of(*(scope.over_objective(*promise) for promise in promises))),)
+
+
 def _low_throughput(scope: Scope) -> tuple[Discriminator, ...]:
     return (
         Discriminator(scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"), defining=True),
@@ -186,6 +199,7 @@ DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.ADMISSION_LIMITED: _admission_limited,
     Bottleneck.QUEUE_BUILDUP: _queue_buildup,
     Bottleneck.HIGH_LATENCY: _high_latency,
+    Bottleneck.SLO_BURN: _slo_burn,
     Bottleneck.LOW_THROUGHPUT: _low_throughput,
     Bottleneck.CACHE_INEFFICIENCY: _cache_inefficiency,
     **FLEET,

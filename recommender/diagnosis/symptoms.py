@@ -28,6 +28,7 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.REQUEST_ERRORS: "requests fail",
     Bottleneck.QUEUE_BUILDUP: "requests queue up",
     Bottleneck.HIGH_LATENCY: "latency is over its objective",
+    Bottleneck.SLO_BURN: "the error budget burns too fast",
     Bottleneck.LOW_THROUGHPUT: "tokens come slower than this engine has shown it can",
     Bottleneck.CACHE_INEFFICIENCY: "long prompts are computed again",
 }
@@ -42,7 +43,8 @@ QUEUE_CAUSES = (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED)
 def explain(evidence: Evidence) -> str:
     """Where the time goes, in a sentence or two; empty when nothing is over its objective and nothing waits."""
     scope = Scope(evidence)
-    return " ".join(text for text in (_queue(scope), _first_token(scope), _between_tokens(scope)) if text)
+    texts = (_queue(scope), _first_token(scope), _between_tokens(scope), _budget(scope))
+    return " ".join(text for text in texts if text)
 
 
 def _queue(scope: Scope) -> str:
@@ -71,3 +73,14 @@ def _between_tokens(scope: Scope) -> str:
     if not over.agrees:
         return ""
     return f"{over.text}: decode steps are slow, which more slots would make worse."
+
+
+def _budget(scope: Scope) -> str:
+    if not any(held.bottleneck is Bottleneck.SLO_BURN for held in scope.evidence.confirmed):
+        return ""
+    left = scope.reading("service:slo_error_budget_remaining:min")
+    if left.value is None:
+        return "How much of the error budget is left is unknown."
+    if left.value <= 0:
+        return "The error budget of 30 days is spent."
+    return f"{figure(left.value, 'ratio')} of the error budget of 30 days are left."

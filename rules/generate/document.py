@@ -11,7 +11,7 @@ Rule: TypeAlias = dict[str, str | dict[str, str]]
 Rules: TypeAlias = Iterator[Rule]
 
 
-class _Dumper(yaml.SafeDumper):
+class RuleDumper(yaml.SafeDumper):
     """Writes expressions as literal blocks."""
 
 
@@ -20,11 +20,11 @@ def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
-_Dumper.add_representer(str, _string)
+RuleDumper.add_representer(str, _string)
 
 
 def document(source: str, groups: Mapping[str, Rules]) -> str:
     """The file of a source. Groups without rules are left out."""
     written = ((name, list(rules)) for name, rules in groups.items())
     content = {"groups": [{"name": f"source.{source}.{name}", "rules": rules} for name, rules in written if rules]}
-    return HEADER + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)
+    return HEADER + yaml.dump(content, Dumper=RuleDumper, sort_keys=False, width=120)

@@ -188,6 +188,26 @@ def test_thrash_mutes_the_pressure_of_its_replica_and_not_that_of_another(alertm
     expect(alertmanager, [("LLMKVCachePressure", False)], service="d", instance="d2:1")
 
 
+def test_a_burning_budget_is_muted_by_a_cause_its_ticket_by_its_page_and_only_for_what_burns(alertmanager: str) -> None:
+    post(
+        alertmanager,
+        alert("LLMErrorBudgetBurnFast", service="slo-a", slo="ttft", burn="fast"),
+        alert("LLMErrorBudgetBurnSlow", service="slo-a", slo="ttft", burn="slow"),
+        alert("LLMErrorBudgetBurnSlow", service="slo-a", slo="itl", burn="slow"),
+        alert("LLMKVCachePressure", service="slo-b", instance="b1:1", node="slo-bn"),
+        alert("LLMErrorBudgetBurnFast", service="slo-b", slo="ttft", burn="fast"),
+        alert("LLMRequestErrors", service="slo-c"),
+        alert("LLMErrorBudgetBurnFast", service="slo-c", slo="availability", burn="fast"),
+        alert("LLMErrorBudgetBurnFast", service="slo-c", slo="ttft", burn="fast"),
+    )
+    fast, slow = "LLMErrorBudgetBurnFast", "LLMErrorBudgetBurnSlow"
+    expect(alertmanager, [(fast, False), (slow, True)], service="slo-a", slo="ttft")
+    expect(alertmanager, [(slow, False)], service="slo-a", slo="itl")
+    expect(alertmanager, [(fast, True), ("LLMKVCachePressure", False)], service="slo-b")
+    expect(alertmanager, [(fast, True)], service="slo-c", slo="availability")
+    expect(alertmanager, [(fast, False)], service="slo-c", slo="ttft")
+
+
 def test_a_target_that_is_down_mutes_everything_of_its_service_but_faults(alertmanager: str) -> None:
     post(
         alertmanager,

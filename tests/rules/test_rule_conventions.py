@@ -45,15 +45,21 @@ def test_derived_signals_of_the_catalogue_are_recorded_and_no_others(records: li
 
 
 def test_each_signal_but_evidence_is_recorded_once_a_source(records: list[Rule]) -> None:
-    names = [(r["file"], r["record"]) for r in records if "evidence" not in r["record"]]
+    # Labels that a rule sets tell rules of one name apart: the objective, the window.
+    names = [
+        (r["file"], r["record"], *sorted(r.get("labels", {}).items())) for r in records if "evidence" not in r["record"]
+    ]
     assert len(names) == len(set(names))
-    assert len({name for _, name in names}) == len({(file.startswith("sources/"), name) for file, name in names})
+    assert len({name for _, name, *_ in names}) == len(
+        {(file.startswith("sources/"), name) for file, name, *_ in names}
+    )
 
 
 def test_thresholds_of_the_catalogue_and_the_file_are_equal(records: list[Rule]) -> None:
     written = {r["record"]: r["expr"] for r in records if r["record"].startswith("threshold:")}
     wanted = {threshold.series: threshold.default for threshold in THRESHOLDS.values()}
-    wanted |= {f"threshold:objective_{objective.name}": objective.default for objective in OBJECTIVES.values()}
+    defaults = {objective.name: objective.default for objective in OBJECTIVES.values()}
+    wanted |= {f"threshold:objective_{name}": value for name, value in defaults.items() if value is not None}
     assert {name: float(expr.removeprefix("vector(").removesuffix(")")) for name, expr in written.items()} == wanted
 
 

@@ -31,7 +31,7 @@ HOLDS = {
     "saturated": (Bottleneck.ADMISSION_LIMITED, Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY),
     "kv_pressure": (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY),
 }
-_OF_SERVICE = {Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY, Bottleneck.CACHE_INEFFICIENCY}
+_OF_SERVICE = {Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY, Bottleneck.SLO_BURN, Bottleneck.CACHE_INEFFICIENCY}
 
 
 def _samples(name: str) -> tuple[dict[str, float], str]:

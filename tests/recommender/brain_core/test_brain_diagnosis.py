@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
-from recommender.model import DiagnosisStatus, Evidence
+from recommender.model import Confirmation, DiagnosisStatus, Evidence
 from rules.catalog import Bottleneck, BottleneckKind
 
 Builder = Callable[..., Evidence]
@@ -67,6 +67,39 @@ def test_a_symptom_without_a_confirmed_cause_says_where_the_time_goes_and_what_i
     assert "99.3 % of it is queueing" in diagnosis.text
     assert any("admission_fullness" in query for query in diagnosis.missing)
     assert all(finding.kind is BottleneckKind.SYMPTOM for finding in diagnosis.findings)
+
+
+def test_a_burning_budget_leads_to_its_cause(state: Builder) -> None:
+    evidence = state("saturated", limit=16)
+    burns = Confirmation(bottleneck=Bottleneck.SLO_BURN, value=20.0, query="service:bottleneck:evidence")
+    diagnosis = diagnose(
+        evidence.model_copy(update={"confirmed": (*evidence.confirmed, burns)}), _hint(Bottleneck.SLO_BURN)
+    )
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is Bottleneck.ADMISSION_LIMITED
+    assert "the error budget burns too fast" in diagnosis.text
+
+
+@pytest.mark.parametrize(
+    ("left", "text"),
+    [
+        ({"service__slo_error_budget_remaining__min": 0.25}, "25 % of the error budget of 30 days are left."),
+        ({"service__slo_error_budget_remaining__min": -3.0}, "The error budget of 30 days is spent."),
+        ({}, "How much of the error budget is left is unknown."),
+    ],
+)
+def test_a_burning_budget_without_a_confirmed_cause_says_what_is_broken_and_how_much_is_left(
+    signals: Callable[[str], dict[str, float]], evidence_of: Builder, left: dict[str, float], text: str
+) -> None:
+    failing = {"service__llm_request_errors__ratio_rate5m": 0.2, **left}
+    diagnosis = diagnose(evidence_of(signals("light"), (Bottleneck.SLO_BURN,), **failing), _hint(Bottleneck.SLO_BURN))
+    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert "the error budget burns too fast, but no cause is confirmed" in diagnosis.text
+    assert text in diagnosis.text
+    (finding,) = diagnosis.findings
+    assert finding.kind is BottleneckKind.SYMPTOM
+    assert "failing requests 20 %, over its objective 1 %" in finding.checks[1].text
+    assert not [query for query in diagnosis.missing if "request_duration" in query], "a promise that nobody made"
 
 
 def test_an_alert_whose_condition_no_longer_holds_is_not_confirmed(state: Builder) -> None:

@@ -57,7 +57,8 @@ def limited_service(
         found.append(({"__name__": "replica:bottleneck:evidence", **labels, "bottleneck": "admission_limited"}, 1.0))
     named = {"service": service, "model": "m"}
     found += [({"__name__": name, **named}, value) for name, value in of_service.items()]
-    found += [({"__name__": one.series, "service": service}, one.default) for one in OBJECTIVES.values()]
+    promised = [one for one in OBJECTIVES.values() if one.default is not None]
+    found += [({"__name__": one.series, "service": service}, one.default) for one in promised]
     return found
 
 

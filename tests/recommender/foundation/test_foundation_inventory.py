@@ -93,6 +93,8 @@ BAD = [
     (service("settings: {max_running_requests: many}"), "services.chat.settings.max_running_requests: Input should be"),
     (service("settings: {max_running_requests: 0}"), "greater than or equal to 1 (not 0)"),
     (service("objectives: {error_ratio: 3}"), "less than or equal to 1 (not 3)"),
+    (service("objectives: {ttft_slow_ratio: 0}"), "greater than 0 (not 0)"),
+    (service("objectives: {itl_slow_ratio: 1}"), "less than 1 (not 1)"),
     (service("verification: {window_seconds: 60}"), "must hold at least 3 intervals"),
     (service("engine: sglang"), "line 4: 'services.chat.engine' is already on line 3"),
     ("services: {chat: {}}", "line 1: services.chat needs 'engine'"),
