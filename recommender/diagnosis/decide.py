@@ -29,6 +29,8 @@ PRECEDENCE = (
     Bottleneck.GPU_LINK_DEGRADED,
     Bottleneck.INTERCONNECT_SATURATION,
     Bottleneck.PREFILL_BOUND,
+    Bottleneck.REPLICA_STRAGGLER,
+    Bottleneck.REPLICA_IMBALANCE,
     Bottleneck.REQUEST_ERRORS,
     Bottleneck.QUEUE_BUILDUP,
     Bottleneck.HIGH_LATENCY,

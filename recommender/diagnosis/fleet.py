@@ -37,7 +37,38 @@ def _prefill_bound(scope: Scope) -> tuple[Discriminator, ...]:
     )
 
 
+def _replica_straggler(scope: Scope) -> tuple[Discriminator, ...]:
+    slower = any_of(
+        scope.at_least("z-score of its ITL", "replica:llm_itl_seconds:robust_z", "straggler_z_score"),
+        scope.at_least(
+            "its ITL over the fastest replica's",
+            "replica:llm_itl_seconds:ratio_of_fastest",
+            "straggler_few_replicas_ratio",
+        ),
+    )
+    return (
+        Discriminator(slower, defining=True),
+        Discriminator(
+            scope.at_least("its ITL over the median", "replica:llm_itl_seconds:ratio_of_median", "straggler_gap_ratio")
+        ),
+        Discriminator(scope.zero("preemptions per second:", "replica:llm_preemptions:rate1m")),
+    )
+
+
+def _replica_imbalance(scope: Scope) -> tuple[Discriminator, ...]:
+    uneven = any_of(
+        scope.at_least("busiest over mean load:", "service:llm_load:skew_ratio", "load_skew_high_ratio"),
+        scope.at_least("spread over mean load:", "service:llm_load:spread_ratio", "load_spread_few_replicas_ratio"),
+    )
+    return (
+        Discriminator(uneven, defining=True),
+        Discriminator(scope.positive("requests waiting:", "service:llm_requests_waiting:sum"), defining=True),
+    )
+
+
 FLEET: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.PREFILL_BOUND: _prefill_bound,
+    Bottleneck.REPLICA_IMBALANCE: _replica_imbalance,
+    Bottleneck.REPLICA_STRAGGLER: _replica_straggler,
     Bottleneck.REQUEST_ERRORS: _request_errors,
 }

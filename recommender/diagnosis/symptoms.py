@@ -26,6 +26,8 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.ADMISSION_LIMITED: "the batch limit keeps requests waiting",
     Bottleneck.PREFILL_BOUND: "computing prompts takes the time",
     Bottleneck.REQUEST_ERRORS: "requests fail",
+    Bottleneck.REPLICA_STRAGGLER: "a replica is slower than its siblings",
+    Bottleneck.REPLICA_IMBALANCE: "the load is not spread evenly",
     Bottleneck.QUEUE_BUILDUP: "requests queue up",
     Bottleneck.HIGH_LATENCY: "latency is over its objective",
     Bottleneck.SLO_BURN: "the error budget burns too fast",

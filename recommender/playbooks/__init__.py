@@ -18,6 +18,7 @@ from recommender.playbooks import (
     host_memory_pressure,
     kv_cache_pressure,
     prefill_bound,
+    replicas,
     request_errors,
 )
 from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook
@@ -44,6 +45,8 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.ADMISSION_LIMITED: admission_limited.PLAYBOOKS,
     Bottleneck.PREFILL_BOUND: prefill_bound.PLAYBOOKS,
     Bottleneck.REQUEST_ERRORS: request_errors.PLAYBOOKS,
+    Bottleneck.REPLICA_STRAGGLER: replicas.STRAGGLER,
+    Bottleneck.REPLICA_IMBALANCE: replicas.IMBALANCE,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
 }
 

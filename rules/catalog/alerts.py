@@ -34,6 +34,8 @@ class Bottleneck(StrEnum):
     HIGH_LATENCY = "high_latency"  # B07
     LOW_THROUGHPUT = "low_throughput"  # B08
     CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
+    REPLICA_STRAGGLER = "replica_straggler"  # B11
+    REPLICA_IMBALANCE = "replica_imbalance"  # B11
     GPU_THERMAL_THROTTLE = "gpu_thermal_throttle"  # B12
     GPU_POWER_LIMIT = "gpu_power_limit"  # B13
     GPU_POWER_BRAKE = "gpu_power_brake"  # B13
@@ -106,7 +108,8 @@ _ALERTS = (
     Alert("HostNetworkSaturation", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostNetworkErrors", Bottleneck.NETWORK_SATURATION, BottleneckKind.CAUSE, Severity.WARNING, "node"),
     Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
-    Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
+    Alert("LLMReplicaStraggler", Bottleneck.REPLICA_STRAGGLER, BottleneckKind.CAUSE, Severity.WARNING, "replica"),
+    Alert("LLMReplicaImbalance", Bottleneck.REPLICA_IMBALANCE, BottleneckKind.CAUSE, Severity.WARNING, "service"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

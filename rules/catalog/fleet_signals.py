@@ -21,4 +21,17 @@ FLEET_SIGNALS = (
     Signal("service:llm_request_aborts:count5m", "requests", "Requests that were aborted in 5m."),
     Signal("service:llm_requests_rejected:ratio_rate5m", "ratio", "Rejected over offered requests; a lower bound."),
     Signal("service:llm_requests_rejected:count5m", "requests", "Requests rejected at admission in 5m."),
+    # -- replicas among each other
+    Signal("replica:llm_load:avg2m", "requests", "Requests in the batch and in the queue."),
+    Signal("service:llm_itl_seconds:median_of_replicas", "seconds", "Median of the replicas' mean ITL."),
+    Signal(
+        "service:llm_itl_seconds:mad_of_replicas", "seconds", "Median absolute deviation of the replicas' mean ITL."
+    ),
+    Signal("replica:llm_itl_seconds:ratio_of_median", "", "Mean ITL over the median of the replicas."),
+    Signal("replica:llm_itl_seconds:ratio_of_fastest", "", "Mean ITL over that of the fastest replica."),
+    Signal("replica:llm_itl_seconds:robust_z", "", "Modified z-score of the mean ITL among the replicas."),
+    Signal("service:llm_requests_running:median_of_replicas", "requests", "Median batch size of the replicas."),
+    Signal("service:llm_generation_tokens:median_of_replicas", "tokens", "Median token rate of the replicas."),
+    Signal("service:llm_load:skew_ratio", "", "Load of the busiest replica over the mean."),
+    Signal("service:llm_load:spread_ratio", "", "Load of the busiest less that of the idlest replica, over the mean."),
 )

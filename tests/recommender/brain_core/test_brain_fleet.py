@@ -28,6 +28,21 @@ CASES: dict[Bottleneck, tuple[Shown, Shown]] = {
             {},
         ),
     ),
+    Bottleneck.REPLICA_STRAGGLER: (
+        ({"replica:llm_itl_seconds:robust_z": 6.0, "replica:llm_itl_seconds:ratio_of_median": 1.6}, {}),
+        ({"replica:llm_itl_seconds:robust_z": 1.0, "replica:llm_itl_seconds:ratio_of_fastest": 1.1}, {}),
+    ),
+    Bottleneck.REPLICA_IMBALANCE: (
+        ({}, {"service:llm_load:skew_ratio": 2.5, "service:llm_requests_waiting:sum": 20.0}),
+        (
+            {},
+            {
+                "service:llm_load:skew_ratio": 1.2,
+                "service:llm_load:spread_ratio": 0.3,
+                "service:llm_requests_waiting:sum": 20.0,
+            },
+        ),
+    ),
     Bottleneck.REQUEST_ERRORS: (
         ({}, {"service:llm_request_failures:ratio_rate5m": 0.04}),
         (
