@@ -5,7 +5,7 @@ Of a node with several GPUs the worst value counts, since which replica runs on 
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, any_of
+from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
 from rules.catalog import Bottleneck
 
 Discriminate = Callable[[Scope], tuple[Discriminator, ...]]
@@ -109,11 +109,11 @@ def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
 
 
 def _interconnect_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    full = scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio")
-    return (
-        Discriminator(full),
-        Discriminator(scope.positive("batch", "replica:llm_requests_running:avg2m"), defining=True),
+    full = all_of(
+        scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
+        scope.positive("batch", "replica:llm_requests_running:avg2m"),
     )
+    return (Discriminator(full, defining=True),)
 
 
 HARDWARE: Mapping[Bottleneck, Discriminate] = {

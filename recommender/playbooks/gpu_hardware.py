@@ -88,7 +88,7 @@ INTERCONNECT_SATURATION = (
         "P19.1",
         "Send less over PCIe",
         "Tensor parallelism belongs inside an NVLink domain: on GPUs without one use replicas or pipeline stages "
-        "instead. Keep weights in device memory (no --cpu-offload-gb), and let KV offload move blocks that lie together "
-        "(vLLM 0.12 and newer).",
+        "instead. Keep weights in device memory (no --cpu-offload-gb), and let KV offload move blocks that lie "
+        "together (vLLM 0.12 and newer).",
     ),
 )
