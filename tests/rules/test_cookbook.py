@@ -1,0 +1,84 @@
+"""Every query of docs/cookbook.md parses, reads series that exist, and gives the answer that the page shows."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rules.lint import findings
+from rules.pack import RULES_DIR, Rule, load_rules
+from tests.helpers.example_fleet import INTERVAL_SECONDS, input_series
+
+PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
+RULE_FILES = (
+    "thresholds.yml",
+    "objectives.yml",
+    "sources/optiinfra.yml",
+    "sources/optiinfra_gpu.yml",
+    "sources/optiinfra_host.yml",
+    "signals.yml",
+    "bottlenecks/inference.yml",
+    "bottlenecks/gpu.yml",
+    "bottlenecks/host.yml",
+)
+RECIPE = re.compile(r"^### (\d+)\. (.*?)\n.*?```promql\n(.*?)\n```\n+```text\n(.*?)\n```", re.MULTILINE | re.DOTALL)
+SAMPLE = re.compile(r"^(\{.*\}) (\S+)$")
+
+
+def recipes() -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Question, query and the samples of the answer."""
+    found = []
+    for number, question, query, answer in RECIPE.findall(PAGE.read_text(encoding="utf-8")):
+        lines = [SAMPLE.match(line) for line in answer.splitlines()]
+        samples = [{"labels": line[1], "value": float(line[2])} for line in lines if line]
+        assert len(samples) == len(lines), f"{number}: an answer is labels and a value on each line"
+        found.append((question, query, samples))
+    return found
+
+
+def test_the_page_answers_twenty_questions() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert len(recipes()) == 20
+    assert re.findall(r"^### (\d+)\.", page, re.MULTILINE) == [str(number) for number in range(1, 21)]
+    assert page.count("```promql") == 20
+    assert all(question.endswith("?") for question, _, _ in recipes())
+
+
+def test_every_query_reads_series_that_exist_and_matches_label_sets() -> None:
+    asked = [
+        Rule("cookbook.md", "cookbook", f"Question{number}", is_alert=True, expr=query, labels={}, annotations={})
+        for number, (_, query, _) in enumerate(recipes(), start=1)
+    ]
+    checks = {"matching", "known series"}
+    found = [each for each in findings([*load_rules(), *asked], []) if each.place.startswith("cookbook.md")]
+    assert [f"{each.place}: {each.text}" for each in found if each.check in checks] == []
+
+
+def test_every_query_gives_the_answer_on_the_page(promtool: Callable[..., str], tmp_path: Path) -> None:
+    groups = [
+        group["name"]
+        for name in RULE_FILES
+        for group in yaml.safe_load((RULES_DIR / name).read_text(encoding="utf-8"))["groups"]
+    ]
+    test = {
+        "name": "the example fleet after ten minutes",
+        "interval": f"{INTERVAL_SECONDS}s",
+        "input_series": list(input_series()),
+        # Rounded as the page writes them; rounding takes the names away.
+        "promql_expr_test": [
+            {"expr": f"round({query}, 0.001)", "eval_time": "10m", "exp_samples": samples}
+            for _, query, samples in recipes()
+        ],
+    }
+    document = {
+        "rule_files": [str(RULES_DIR / name) for name in RULE_FILES],
+        "evaluation_interval": f"{INTERVAL_SECONDS}s",
+        "group_eval_order": groups,
+        "tests": [test],
+    }
+    path = tmp_path / "cookbook.test.yml"
+    path.write_text(json.dumps(document), encoding="utf-8")  # JSON is YAML
+    promtool("test", "rules", path)
