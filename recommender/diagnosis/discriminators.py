@@ -160,23 +160,15 @@ def _low_throughput(scope: Scope) -> tuple[Discriminator, ...]:
 
 
 def _cache_inefficiency(scope: Scope) -> tuple[Discriminator, ...]:
-    return (
-        Discriminator(
-            scope.below("prefix-cache hits", "service:llm_prefix_cache_hit:ratio_rate5m", "prefix_cache_hit_low_ratio"),
-            defining=True,
-        ),
-        Discriminator(
-            scope.at_least(
-                "mean prompt", "service:llm_request_prompt_tokens:mean_5m", "prefix_cache_long_prompt_tokens"
-            ),
-            defining=True,
-        ),
-        # Hits fall when a full cache evicts prefixes: that is KV pressure.
-        Discriminator(
-            scope.below("highest KV usage", "service:llm_kv_cache_usage:max", "kv_cache_usage_high_ratio"),
-            defining=True,
-        ),
-    )
+    # An external cache that says it does not work needs no other proof.
+    broken = scope.zero("external KV caches that work:", "replica:llm_external_cache_healthy")
+    missed = scope.below("prefix-cache hits", "service:llm_prefix_cache_hit:ratio_rate5m", "prefix_cache_hit_low_ratio")
+    long = scope.at_least("mean prompt", "service:llm_request_prompt_tokens:mean_5m", "prefix_cache_long_prompt_tokens")
+    # Hits fall when a full cache evicts prefixes: that is KV pressure.
+    room = scope.below("highest KV usage", "service:llm_kv_cache_usage:max", "kv_cache_usage_high_ratio")
+    if broken.agrees:
+        return (Discriminator(broken, defining=True),)
+    return tuple(Discriminator(check, defining=True) for check in (missed, long, room))
 
 
 def _queue_bound(scope: Scope) -> Check:

@@ -83,4 +83,11 @@ PLAYBOOKS = (
         "With several replicas and prefixes that are asked again, a shared KV store (LMCache, Mooncake) lets each "
         "replica use what another computed.",
     ),
+    advising(
+        "P09.5",
+        "Make an external cache work or take it out",
+        "Where there is one: when it says that it is not healthy, look at its server, its disk and the network. "
+        "When it drops entries, give it room for what is asked again within the reuse window. When fewer than a tenth "
+        "of the tokens looked up are found for a day, engines are better off without it.",
+    ),
 )

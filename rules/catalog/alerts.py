@@ -110,6 +110,12 @@ _ALERTS = (
     Alert("HostOOMKill", Bottleneck.HOST_MEMORY_PRESSURE, BottleneckKind.CAUSE, Severity.CRITICAL, "node"),
     Alert("LLMReplicaStraggler", Bottleneck.REPLICA_STRAGGLER, BottleneckKind.CAUSE, Severity.WARNING, "replica"),
     Alert("LLMReplicaImbalance", Bottleneck.REPLICA_IMBALANCE, BottleneckKind.CAUSE, Severity.WARNING, "service"),
+    Alert(
+        "LLMExternalCacheUnhealthy", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.WARNING, "replica"
+    ),
+    Alert(
+        "LLMExternalCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"
+    ),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

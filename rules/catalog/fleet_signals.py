@@ -34,4 +34,7 @@ FLEET_SIGNALS = (
     Signal("service:llm_generation_tokens:median_of_replicas", "tokens", "Median token rate of the replicas."),
     Signal("service:llm_load:skew_ratio", "", "Load of the busiest replica over the mean."),
     Signal("service:llm_load:spread_ratio", "", "Load of the busiest less that of the idlest replica, over the mean."),
+    Signal(
+        "service:llm_external_cache_hit:ratio_rate5m", "ratio", "Hit tokens over tokens looked up outside the engine."
+    ),
 )

@@ -447,6 +447,13 @@ _THRESHOLDS = (
         "Mean load of a replica below which a skew means nothing.",
         "B11",
     ),
+    Threshold(
+        "external_cache_hit_low_ratio",
+        0.1,
+        "ratio",
+        "Hit ratio of an external cache that does not pay for it.",
+        "P09: roll back when hit is below 10 % [G]",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",

@@ -85,6 +85,7 @@ def test_alerts_of_the_catalogue_and_the_files_are_equal(alerts: dict[str, Rule]
 def test_a_cause_that_hurts_users_now_waits_at_most_two_minutes(alerts: dict[str, Rule]) -> None:
     risks = {
         "LLMCacheInefficiency",
+        "LLMExternalCacheInefficiency",
         "GPUMemoryPressure",
         "GPUPowerLimit",
         "GPULinkDegraded",

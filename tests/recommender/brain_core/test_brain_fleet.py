@@ -96,3 +96,24 @@ def test_a_fleet_of_which_nothing_is_known_is_not_acted_on(
     diagnosis = diagnose(evidence_of(unknown, (bottleneck,)), frozenset({bottleneck}))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
     assert diagnosis.missing
+
+
+def test_an_external_cache_that_says_it_is_broken_needs_no_other_proof_and_one_that_works_is_no_reason(
+    signals: Signals, evidence_of: Builder, context: Contexts
+) -> None:
+    def judged(healthy: float) -> Evidence:
+        evidence = evidence_of(
+            signals("steady") | {"replica:llm_external_cache_healthy": healthy},
+            (Bottleneck.CACHE_INEFFICIENCY,),
+            **{"service:llm_prefix_cache_hit:ratio_rate5m": 0.8, "service:llm_request_prompt_tokens:mean_5m": 3000.0},
+        )
+        at_a_replica = tuple(one.model_copy(update={"instances": ("10.0.0.1:8000",)}) for one in evidence.confirmed)
+        return evidence.model_copy(update={"confirmed": at_a_replica})
+
+    broken = diagnose(judged(0.0), frozenset({Bottleneck.CACHE_INEFFICIENCY}))
+    assert broken.status is DiagnosisStatus.DIAGNOSED, broken.text
+    plan = make_plan(broken, judged(0.0), context(max_num_seqs=16))
+    assert plan is not None
+    assert any("external cache" in advice for advice in plan.advice)
+    works = diagnose(judged(1.0), frozenset({Bottleneck.CACHE_INEFFICIENCY}))
+    assert works.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
