@@ -9,21 +9,10 @@ from typing import Any
 import yaml
 
 from rules.lint import findings
-from rules.pack import RULES_DIR, Rule, load_rules
+from rules.pack import CONFIGURATION, RULES_DIR, Rule, load_rules
 from tests.helpers.example_fleet import INTERVAL_SECONDS, input_series
 
 PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
-RULE_FILES = (
-    "thresholds.yml",
-    "objectives.yml",
-    "sources/optiinfra.yml",
-    "sources/optiinfra_gpu.yml",
-    "sources/optiinfra_host.yml",
-    "signals.yml",
-    "bottlenecks/inference.yml",
-    "bottlenecks/gpu.yml",
-    "bottlenecks/host.yml",
-)
 RECIPE = re.compile(r"^### (\d+)\. (.*?)\n.*?```promql\n(.*?)\n```\n+```text\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 SAMPLE = re.compile(r"^(\{.*\}) (\S+)$")
 
@@ -58,11 +47,9 @@ def test_every_query_reads_series_that_exist_and_matches_label_sets() -> None:
 
 
 def test_every_query_gives_the_answer_on_the_page(promtool: Callable[..., str], tmp_path: Path) -> None:
-    groups = [
-        group["name"]
-        for name in RULE_FILES
-        for group in yaml.safe_load((RULES_DIR / name).read_text(encoding="utf-8"))["groups"]
-    ]
+    patterns = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["rule_files"]
+    files = [path for pattern in patterns for path in sorted(RULES_DIR.glob(pattern))]
+    groups = [group["name"] for path in files for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
     test = {
         "name": "the example fleet after ten minutes",
         "interval": f"{INTERVAL_SECONDS}s",
@@ -74,7 +61,7 @@ def test_every_query_gives_the_answer_on_the_page(promtool: Callable[..., str], 
         ],
     }
     document = {
-        "rule_files": [str(RULES_DIR / name) for name in RULE_FILES],
+        "rule_files": [str(path) for path in files],
         "evaluation_interval": f"{INTERVAL_SECONDS}s",
         "group_eval_order": groups,
         "tests": [test],
