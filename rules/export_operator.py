@@ -8,6 +8,7 @@ from typing import Any
 import click
 import yaml
 
+from rules.generate.document import RuleDumper
 from rules.site import site_files, thresholds_option, write
 
 API_VERSION = "monitoring.coreos.com/v1"
@@ -40,24 +41,9 @@ def prometheus_rules(
     ]
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes expressions as literal blocks."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - PyYAML's signature
-        return True
-
-
-_Dumper.add_representer(
-    str,
-    lambda dumper, text: dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style="|" if "\n" in text.strip() else None
-    ),
-)
-
-
 def manifest(content: Mapping[str, Any]) -> str:
     """One object as a YAML document."""
-    return "---\n" + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)
+    return "---\n" + yaml.dump(content, Dumper=RuleDumper, sort_keys=False, width=120)
 
 
 def _labels(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
