@@ -1,5 +1,6 @@
 """The rules keep the conventions of `rules/lint.py`, and a rule that breaks one is found."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from rules.input_series import early_ends, samples, seconds
 from rules.label_sets import LabelSets
 from rules.lint import CHECKS, Finding, findings, lint
-from rules.pack import Rule, RuleTest, load_rules, load_tests
+from rules.pack import RULES_DIR, Rule, RuleTest, load_rules, load_tests
 from rules.syntax import Aggregation, Binary, Number, Series, parse, walk
 
 RULES = load_rules()
@@ -133,3 +134,9 @@ def test_the_command_lists_what_is_wrong_and_fails(monkeypatch: pytest.MonkeyPat
     assert "bottlenecks/made_up.yml: replica:made_up: 0.9 belongs in thresholds.yml [figures]" in told.output
     monkeypatch.setattr("rules.lint.load_rules", lambda: [replace(rule("vector(1)"), labels={})])
     assert CliRunner().invoke(lint).exit_code == 0
+
+
+def test_the_handbook_names_every_check() -> None:
+    page = (RULES_DIR.parent / "docs" / "rules.md").read_text(encoding="utf-8")
+    table = page[page.index("| check | finds |") :]
+    assert re.findall(r"^\| ([a-z ]+) \| (?!finds)", table, re.MULTILINE) == list(CHECKS)
