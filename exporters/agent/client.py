@@ -18,6 +18,12 @@ from exporters.inference.targets import AllowList, Endpoint, parse_endpoint
 # Nothing in an answer but its status is used; a body is read to this size, so that a hostile one costs nothing.
 _MAX_BODY_BYTES = 2**16
 _MAX_TOKEN_BYTES = 2**14
+_HINTS: dict[int, str] = {
+    HTTPStatus.BAD_REQUEST: "it does not accept what this agent says of itself; see its log and --exporter-url",
+    HTTPStatus.UNAUTHORIZED: "it does not know the token; see --agent-token-file",
+    HTTPStatus.FORBIDDEN: "the token lacks the role agent, or belongs to another agent",
+    HTTPStatus.CONFLICT: "the token speaks for another agent, or another token for this one; give each its own",
+}
 _UNKNOWN_HERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _SUCCESS, _CLIENT_ERROR = 2, 4  # first digit of the status
 _OUTCOMES = {
@@ -89,7 +95,7 @@ class Orchestrator:
         except ExchangeError as error:
             raise OrchestratorError(_OUTCOMES.get(error.kind, AgentOutcome.PROTOCOL), str(error)) from None
         if status // 100 != _SUCCESS:
-            raise OrchestratorError(_outcome_of(status), f"HTTP {status}")
+            raise OrchestratorError(_outcome_of(status), f"{self.base.root.netloc} answered {_told(status)}")
 
     def _headers(self, has_body: bool) -> dict[str, str]:  # noqa: FBT001 - one caller, by position
         headers = {"Accept": "application/json", "User-Agent": f"optiinfra-exporter/{__version__}"}
@@ -112,6 +118,12 @@ def read_token(file: Path) -> str:
     if not token or not token.isprintable() or " " in token:
         raise OrchestratorError(AgentOutcome.TOKEN, f"the token file {file} holds no token")
     return token
+
+
+def _told(status: int) -> str:
+    """The status, and what to do about it where that is clear."""
+    hint = _HINTS.get(status)
+    return f"HTTP {status}: {hint}" if hint else f"HTTP {status}"
 
 
 def _outcome_of(status: int) -> AgentOutcome:

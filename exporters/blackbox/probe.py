@@ -98,7 +98,7 @@ class BlackboxProber:
             raise _Refused(HTTPStatus.BAD_REQUEST, "model: expected 1 to 256 printable ASCII characters") from None
         where = f"{base.root.scheme}://{base.root.netloc}"
         if not self._allowed.allows(base.root):
-            raise _Refused(HTTPStatus.FORBIDDEN, f"{where} is not an allowed target of this exporter")
+            raise _Refused(HTTPStatus.FORBIDDEN, f"{where} is not an allowed target of this exporter (--probe-allow)")
         if not module.serves(base.root):
             raise _Refused(HTTPStatus.FORBIDDEN, f"{where} is not among the targets of module {name!r}")
         return _Question(name, module, base, asked_model, min(module.timeout_seconds, _scrape_seconds(timeout)))

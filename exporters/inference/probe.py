@@ -88,7 +88,7 @@ class Prober:
         except TargetError as error:
             return _refusal(400, str(error))
         if not self._allowed.allows(endpoint.root):
-            return _refusal(403, f"{endpoint.root.netloc} is not an allowed target of this exporter")
+            return _refusal(403, f"{endpoint.root.netloc} is not an allowed target of this exporter (--probe-allow)")
         deadline = start + min(self._timeout, _budget(timeout))
         outcome = self._read(endpoint, asked, lambda: deadline - self._clock())
         body = render(self._answer(outcome, self._clock() - start))

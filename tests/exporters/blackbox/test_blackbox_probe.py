@@ -93,9 +93,11 @@ def test_first_token_and_gaps_are_seen_as_the_pieces_come(make: Make, endpoint: 
     endpoint.replies[CHAT] = stream(slowly())
     found = samples(probe(make(), endpoint))
 
-    assert 0.06 <= found["llm_probe_time_to_first_token_seconds"] < 10
-    assert 0.06 <= found["llm_probe_inter_token_latency_seconds"] < 10
-    assert 0.1 <= found["llm_probe_inter_token_latency_max_seconds"] < 10
+    first, mean = found["llm_probe_time_to_first_token_seconds"], found["llm_probe_inter_token_latency_seconds"]
+    assert 0.06 <= first < 10
+    # A piece that a busy machine delivers late shortens the gap after it; test_blackbox_parts measures by a fake clock.
+    assert 0 < mean <= found["llm_probe_inter_token_latency_max_seconds"] <= 2 * mean
+    assert first + 2 * mean <= found["llm_probe_duration_seconds"] + 1e-9
     assert found["llm_probe_generated_tokens"] == 3
 
 

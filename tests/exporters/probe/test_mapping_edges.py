@@ -69,9 +69,9 @@ def sglang(name: str, dp: int, value: float, model: str = "m") -> str:
             {"m": 3, "n": 4}, id="what only an addend has counts",
         ),
         pytest.param(
-            Engine.DYNAMO, "llm_kv_cache_capacity_tokens",
-            'dynamo_frontend_model_total_kv_blocks{model="a"} 10\ndynamo_frontend_model_total_kv_blocks{model="b"} 10\n'
-            'dynamo_frontend_model_kv_cache_block_size{model="a"} 16\n',
+            Engine.TENSORRT_LLM, "llm_kv_cache_capacity_tokens",
+            'trtllm:kv_cache_max_blocks{model_name="a"} 10\ntrtllm:kv_cache_max_blocks{model_name="b"} 10\n'
+            'trtllm:kv_cache_tokens_per_block{model_name="a"} 16\n',
             {"a": 160}, id="a model without a factor gives nothing",
         ),
         pytest.param(
