@@ -63,7 +63,10 @@ def _bounds() -> Rules:
     """Bucket bounds as numbers, and what each bucket adds to the events within the objective."""
     for slo in LATENCY_SLOS:
         yield _record("service:slo_objective_seconds", f"service:objective:{slo.bound}", slo=slo.name)
-        yield _record("service:slo_bound_seconds", _bound_numbers(f"{slo.histogram}_bucket:rate5m"), slo=slo.name)
+        # The one look at the buckets of a whole fleet; what follows reads this.
+        buckets = f"count by (service, engine, le) ({slo.histogram}_bucket:rate5m)"
+        yield _record("service:slo_bound_replicas:count", buckets, slo=slo.name)
+    yield _record("service:slo_bound_seconds", _bound_numbers())
     beyond = "service:slo_bound_seconds > on (service, slo) group_left () service:slo_objective_seconds"
     yield _record("service:slo_bound_above_seconds", f"min by (service, engine, slo) ({beyond})")
     reached = "service:slo_bound_seconds <= on (service, slo) group_left () service:slo_objective_seconds"
@@ -73,7 +76,7 @@ def _bounds() -> Rules:
     yield _record("service:slo_bound_weight:ratio", _WEIGHTS)
 
 
-def _bound_numbers(buckets: str) -> str:
+def _bound_numbers() -> str:
     """The bounds that all replicas of an engine share, as numbers.
 
     PromQL cannot turn a label into a number, but histogram_quantile does: the highest quantile of a histogram with one
@@ -81,15 +84,14 @@ def _bound_numbers(buckets: str) -> str:
     of them would call the events of the others bad.
     """
     shared = (
-        f'count by (service, engine, le) ({buckets}{{le!="+Inf"}})\n'
-        "== on (service, engine) group_left ()\n"
-        f'  count by (service, engine) ({buckets}{{le="+Inf"}})'
+        'service:slo_bound_replicas:count{le!="+Inf"}\n'
+        '== on (service, engine, slo) group_left () service:slo_bound_replicas:count{le="+Inf"}'
     )
     named = f'label_replace(\n{indent(shared)},\n  "bound", "$1", "le", "(.*)"\n)'
     histogram = first_of((named, f'label_replace(\n{indent(named)},\n  "le", "+Inf", "", ""\n)'))
     number = f"histogram_quantile(\n  1,\n{indent(histogram)}\n)"
     relabelled = f'label_replace(\n{indent(number)},\n  "le", "$1", "bound", "(.*)"\n)'
-    return f"sum by (service, engine, le) (\n{indent(relabelled)}\n)"
+    return f"sum by (service, engine, slo, le) (\n{indent(relabelled)}\n)"
 
 
 # How far the objective lies from the bound below to the one above.

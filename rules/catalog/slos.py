@@ -107,6 +107,7 @@ PERIOD = f"{PERIOD_DAYS}d"
 
 SLO_SIGNALS = (
     Signal("replica:slo_errors:rate5m", "events", "Bad events per second; label `slo`."),
+    Signal("service:slo_bound_replicas:count", "replicas", "Replicas with this bucket; labels `engine`, `slo`, `le`."),
     Signal("service:slo_bound_seconds", "seconds", "Bucket bounds that all replicas of an engine share; label `slo`."),
     Signal("service:slo_objective_seconds", "seconds", "The objective that an event must be within; label `slo`."),
     Signal("service:slo_bound_above_seconds", "seconds", "First bound beyond the objective; labels `engine`, `slo`."),
