@@ -29,6 +29,7 @@ PRECEDENCE = (
     Bottleneck.GPU_LINK_DEGRADED,
     Bottleneck.INTERCONNECT_SATURATION,
     Bottleneck.PREFILL_BOUND,
+    Bottleneck.DECODE_BANDWIDTH_BOUND,
     Bottleneck.REPLICA_STRAGGLER,
     Bottleneck.REPLICA_IMBALANCE,
     Bottleneck.REQUEST_ERRORS,
@@ -37,6 +38,7 @@ PRECEDENCE = (
     Bottleneck.SLO_BURN,
     Bottleneck.LOW_THROUGHPUT,
     Bottleneck.GPU_POWER_LIMIT,  # a choice of somebody's: what the engine itself lacks goes first
+    Bottleneck.GPU_IDLE,
     Bottleneck.CACHE_INEFFICIENCY,
     Bottleneck.FILESYSTEM_FULL,
     Bottleneck.GPU_REPAIR_PENDING,

@@ -66,7 +66,29 @@ def _replica_imbalance(scope: Scope) -> tuple[Discriminator, ...]:
     )
 
 
+def _decode_bandwidth_bound(scope: Scope) -> tuple[Discriminator, ...]:
+    late = any_of(
+        scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+        scope.over_objective("mean ITL", "replica:llm_itl_seconds:mean_5m", "itl_p95_seconds"),
+    )
+    moving = scope.at_least(
+        "time that device memory moves data", "gpu:gpu_dram_active:ratio", "gpu_dram_active_high_ratio"
+    )
+    return (Discriminator(late, defining=True), Discriminator(moving, defining=True))
+
+
+def _gpu_idle(scope: Scope) -> tuple[Discriminator, ...]:
+    return (
+        Discriminator(scope.zero("largest batch in six hours:", "replica:llm_requests_running:max6h"), defining=True),
+        Discriminator(
+            scope.at_least("device memory in use", "gpu:gpu_memory_used:ratio", "gpu_memory_held_ratio"), defining=True
+        ),
+    )
+
+
 FLEET: Mapping[Bottleneck, Discriminate] = {
+    Bottleneck.DECODE_BANDWIDTH_BOUND: _decode_bandwidth_bound,
+    Bottleneck.GPU_IDLE: _gpu_idle,
     Bottleneck.PREFILL_BOUND: _prefill_bound,
     Bottleneck.REPLICA_IMBALANCE: _replica_imbalance,
     Bottleneck.REPLICA_STRAGGLER: _replica_straggler,

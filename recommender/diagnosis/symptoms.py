@@ -28,6 +28,8 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.REQUEST_ERRORS: "requests fail",
     Bottleneck.REPLICA_STRAGGLER: "a replica is slower than its siblings",
     Bottleneck.REPLICA_IMBALANCE: "the load is not spread evenly",
+    Bottleneck.DECODE_BANDWIDTH_BOUND: "decode waits for the bandwidth of device memory",
+    Bottleneck.GPU_IDLE: "a GPU is held for nothing",
     Bottleneck.QUEUE_BUILDUP: "requests queue up",
     Bottleneck.HIGH_LATENCY: "latency is over its objective",
     Bottleneck.SLO_BURN: "the error budget burns too fast",

@@ -13,6 +13,7 @@ from recommender.playbooks import (
     engine_down,
     gpu_hardware,
     gpu_memory_pressure,
+    gpu_use,
     host_cpu_saturation,
     host_io,
     host_memory_pressure,
@@ -47,6 +48,8 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.REQUEST_ERRORS: request_errors.PLAYBOOKS,
     Bottleneck.REPLICA_STRAGGLER: replicas.STRAGGLER,
     Bottleneck.REPLICA_IMBALANCE: replicas.IMBALANCE,
+    Bottleneck.DECODE_BANDWIDTH_BOUND: gpu_use.DECODE_BANDWIDTH_BOUND,
+    Bottleneck.GPU_IDLE: gpu_use.IDLE,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
 }
 

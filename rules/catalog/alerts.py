@@ -31,9 +31,11 @@ class Bottleneck(StrEnum):
     QUEUE_BUILDUP = "queue_buildup"  # B03
     ADMISSION_LIMITED = "admission_limited"  # B04
     PREFILL_BOUND = "prefill_bound"  # B05
+    DECODE_BANDWIDTH_BOUND = "decode_bandwidth_bound"  # B06
     HIGH_LATENCY = "high_latency"  # B07
     LOW_THROUGHPUT = "low_throughput"  # B08
     CACHE_INEFFICIENCY = "cache_inefficiency"  # B09
+    GPU_IDLE = "gpu_idle"  # B10
     REPLICA_STRAGGLER = "replica_straggler"  # B11
     REPLICA_IMBALANCE = "replica_imbalance"  # B11
     GPU_THERMAL_THROTTLE = "gpu_thermal_throttle"  # B12
@@ -116,6 +118,10 @@ _ALERTS = (
     Alert(
         "LLMExternalCacheInefficiency", Bottleneck.CACHE_INEFFICIENCY, BottleneckKind.CAUSE, Severity.INFO, "service"
     ),
+    Alert(
+        "LLMDecodeBandwidthBound", Bottleneck.DECODE_BANDWIDTH_BOUND, BottleneckKind.CAUSE, Severity.WARNING, "replica"
+    ),
+    Alert("GPUIdle", Bottleneck.GPU_IDLE, BottleneckKind.CAPACITY, Severity.INFO, "gpu"),
     Alert("LLMTargetDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.WARNING, "replica"),
     Alert("LLMServiceDown", Bottleneck.TARGET_DOWN, BottleneckKind.FAULT, Severity.CRITICAL, "service"),
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),

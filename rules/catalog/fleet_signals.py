@@ -37,4 +37,9 @@ FLEET_SIGNALS = (
     Signal(
         "service:llm_external_cache_hit:ratio_rate5m", "ratio", "Hit tokens over tokens looked up outside the engine."
     ),
+    Signal(
+        "replica:llm_requests_running:max6h",
+        "requests",
+        "Largest batch in six hours; absent where it is not known for all of them.",
+    ),
 )

@@ -454,6 +454,34 @@ _THRESHOLDS = (
         "Hit ratio of an external cache that does not pay for it.",
         "P09: roll back when hit is below 10 % [G]",
     ),
+    Threshold(
+        "gpu_dram_active_high_ratio",
+        0.6,
+        "ratio",
+        "Share of cycles in which device memory moves data that is near what it can: 0.8 is its practical peak.",
+        "B06 [V2 dcgm-doc]",
+    ),
+    Threshold(
+        "gpu_tensor_active_low_ratio",
+        0.35,
+        "ratio",
+        "Share of cycles with active tensor pipes below which arithmetic does not limit.",
+        "B06 [G]",
+    ),
+    Threshold(
+        "gpu_memory_held_ratio",
+        0.3,
+        "ratio",
+        "Device memory use from which an engine holds the GPU.",
+        "B10 [G]",
+    ),
+    Threshold(
+        "gpu_idle_utilization_ratio",
+        0.05,
+        "ratio",
+        "GPU utilization in six hours below which nothing ran on it.",
+        "B10 [V public rules]",
+    ),
     # -- samples
     Threshold(
         "min_ttft_events",
