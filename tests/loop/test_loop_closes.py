@@ -71,7 +71,7 @@ class Loop:
             workflow = self.workflow()
             if workflow is not None and workflow["state"] in states:
                 return workflow
-            time.sleep(1)  # polls another process to a deadline
+            time.sleep(0.1)  # the story ends soon after its last state
         raise AssertionError(f"no workflow in {states} within {seconds:.0f} s:\n{self.told.read_text()}")
 
 
