@@ -1,9 +1,13 @@
-"""The NVML stub for every test of the exporters (see nvml_stub/README.md), and exporters as processes."""
+"""The NVML stub for every test of the exporters (see nvml_stub/README.md), exporters as processes, a log to look at."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import LogCapture
+from structlog.typing import FilteringBoundLogger
 
 from tests.exporters.nvml_stub.scenarios import h100
 from tests.exporters.nvml_stub.stub import NEW_CALLS, NvmlStub, build
@@ -33,3 +37,20 @@ def _start() -> Iterator[Callable[..., Exporter]]:
     """Start exporters, with flags and environment."""
     with exporters() as start:
         yield start
+
+
+@pytest.fixture(name="events")
+def _events() -> list[Any]:
+    """What was logged, newest last."""
+    return []
+
+
+@pytest.fixture(name="log")
+def _log(events: list[Any]) -> FilteringBoundLogger:
+    """A logger that keeps what it is told in `events`."""
+    capture = LogCapture()
+    capture.entries = events
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
+    )
+    return logger

@@ -3,11 +3,8 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from tests.exporters.gpu.sampled import Clock, Gpus
@@ -19,22 +16,6 @@ from tests.exporters.nvml_stub.stub import NvmlStub
 @pytest.fixture(name="clock")
 def _clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(name="events")
-def _events() -> list[Any]:
-    """What was logged, newest last."""
-    return []
-
-
-@pytest.fixture(name="log")
-def _log(events: list[Any]) -> FilteringBoundLogger:
-    capture = LogCapture()
-    capture.entries = events
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
-    )
-    return logger
 
 
 @pytest.fixture(name="gpus")

@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from structlog.testing import LogCapture
-from structlog.typing import FilteringBoundLogger
 
 from exporters.host.tree import HostTree
 
@@ -42,22 +39,6 @@ def _timer() -> Callable[[], float]:
     """Seconds that go up by a quarter at every look."""
     now = iter(tick / 4 for tick in range(10_000))
     return lambda: next(now)
-
-
-@pytest.fixture(name="events")
-def _events() -> list[Any]:
-    """What was logged, newest last."""
-    return []
-
-
-@pytest.fixture(name="log")
-def _log(events: list[Any]) -> FilteringBoundLogger:
-    capture = LogCapture()
-    capture.entries = events
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
-    )
-    return logger
 
 
 @pytest.fixture(name="value_of")

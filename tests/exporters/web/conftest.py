@@ -15,8 +15,6 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import bcrypt
 import pytest
-import structlog
-from structlog.testing import LogCapture
 from structlog.typing import FilteringBoundLogger
 
 from exporters.server import HttpServer
@@ -179,18 +177,3 @@ def _serve(web_config: Path, authority: Authority, log: FilteringBoundLogger) ->
 def _tls_section(server_certificate: tuple[Path, Path]) -> str:
     certificate, key = server_certificate
     return f"tls_server_config:\n  cert_file: {certificate}\n  key_file: {key}\n"
-
-
-@pytest.fixture(name="events")
-def _events() -> list[Any]:
-    return []
-
-
-@pytest.fixture(name="log")
-def _log(events: list[Any]) -> FilteringBoundLogger:
-    capture = LogCapture()
-    capture.entries = events
-    logger: FilteringBoundLogger = structlog.wrap_logger(
-        None, processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(0)
-    )
-    return logger

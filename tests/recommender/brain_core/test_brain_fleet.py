@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
+from recommender.diagnosis import diagnose
 from recommender.model import DiagnosisStatus, Evidence
 from recommender.planner import make_plan
 from recommender.playbooks import PlanContext
 from rules.catalog import Bottleneck
+from tests.recommender.brain_core.explained import assert_ends_in_advice, assert_spoken_against, assert_unknown
 
 Builder = Callable[..., Evidence]
 Contexts = Callable[..., PlanContext]
@@ -75,24 +76,14 @@ def test_an_alert_of_a_fleet_ends_in_an_explained_plan(
     signals: Signals, evidence_of: Builder, context: Contexts, bottleneck: Bottleneck
 ) -> None:
     evidence = build(evidence_of, signals, CASES[bottleneck][0], bottleneck)
-    diagnosis = diagnose(evidence, frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.DIAGNOSED, diagnosis.text
-    assert diagnosis.root is not None
-    assert diagnosis.root.bottleneck is bottleneck
-    assert diagnosis.root.confidence >= CONFIDENCE_FLOOR
-    plan = make_plan(diagnosis, evidence, context(max_num_seqs=16))
-    assert plan is not None
-    assert plan.change is None
-    assert plan.advice
+    assert_ends_in_advice(evidence, bottleneck, context(max_num_seqs=16))
 
 
 @pytest.mark.parametrize("bottleneck", CASES)
 def test_the_look_alike_of_a_fleet_bottleneck_is_not_acted_on(
     signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
 ) -> None:
-    diagnosis = diagnose(build(evidence_of, signals, CASES[bottleneck][1], bottleneck), frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert diagnosis.findings[0].confidence == 0.0
+    assert_spoken_against(build(evidence_of, signals, CASES[bottleneck][1], bottleneck), bottleneck)
 
 
 @pytest.mark.parametrize("bottleneck", CASES)
@@ -101,9 +92,7 @@ def test_a_fleet_of_which_nothing_is_known_is_not_acted_on(
 ) -> None:
     told = {name for shown in CASES[bottleneck] for readings in shown for name in readings}
     unknown = {name: value for name, value in signals("steady").items() if name not in told}
-    diagnosis = diagnose(evidence_of(unknown, (bottleneck,)), frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert diagnosis.missing
+    assert_unknown(evidence_of(unknown, (bottleneck,)), bottleneck)
 
 
 def test_an_external_cache_that_says_it_is_broken_needs_no_other_proof_and_one_that_works_is_no_reason(

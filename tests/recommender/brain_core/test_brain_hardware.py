@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
+from recommender.diagnosis import diagnose
 from recommender.model import DiagnosisStatus, Evidence
-from recommender.planner import make_plan
 from recommender.playbooks import PlanContext
 from rules.catalog import Bottleneck
+from tests.recommender.brain_core.explained import assert_ends_in_advice, assert_spoken_against, assert_unknown
 
 Builder = Callable[..., Evidence]
 Contexts = Callable[..., PlanContext]
@@ -90,33 +90,21 @@ def test_an_alert_of_hardware_ends_in_an_explained_plan(
     signals: Signals, evidence_of: Builder, context: Contexts, bottleneck: Bottleneck
 ) -> None:
     evidence = evidence_of(signals("steady") | CASES[bottleneck][0], (bottleneck,))
-    diagnosis = diagnose(evidence, frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.DIAGNOSED
-    assert diagnosis.root is not None
-    assert diagnosis.root.bottleneck is bottleneck
-    assert diagnosis.root.confidence >= CONFIDENCE_FLOOR
-    plan = make_plan(diagnosis, evidence, context(max_num_seqs=16))
-    assert plan is not None
-    assert plan.change is None
-    assert plan.advice
+    assert_ends_in_advice(evidence, bottleneck, context(max_num_seqs=16))
 
 
 @pytest.mark.parametrize("bottleneck", CASES)
 def test_the_look_alike_of_hardware_trouble_is_not_acted_on(
     signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
 ) -> None:
-    diagnosis = diagnose(evidence_of(signals("steady") | CASES[bottleneck][1], (bottleneck,)), frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert diagnosis.findings[0].confidence == 0.0
+    assert_spoken_against(evidence_of(signals("steady") | CASES[bottleneck][1], (bottleneck,)), bottleneck)
 
 
 @pytest.mark.parametrize("bottleneck", CASES)
 def test_hardware_of_which_nothing_is_known_is_not_acted_on(
     signals: Signals, evidence_of: Builder, bottleneck: Bottleneck
 ) -> None:
-    diagnosis = diagnose(evidence_of(signals("steady"), (bottleneck,)), frozenset({bottleneck}))
-    assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert diagnosis.missing
+    assert_unknown(evidence_of(signals("steady"), (bottleneck,)), bottleneck)
 
 
 def test_a_hot_gpu_goes_before_the_batch_limit(signals: Signals, evidence_of: Builder) -> None:
