@@ -1,5 +1,7 @@
 """Which page of a server is read, and whose it is taken for."""
 
+from pathlib import Path
+
 import pytest
 
 from exporters.catalog import Engine, ProbeFailure, load_engine
@@ -11,6 +13,14 @@ CATALOGUES = {engine: load_engine(engine) for engine in Engine}
 TRTLLM = b'trtllm_request_success_total{model_name="m",finished_reason="stop"} 4\n'
 VLLM = b'vllm:num_requests_running{model_name="m"} 1\n'
 LMCACHE = b'lmcache:num_requested_tokens_total{model_name="m",worker_id="0"} 8\n'
+# Every captured page of an engine, under its folder's name or the engine's.
+DATA = Path(__file__).parents[2] / "data"
+FOLDERS = {"triton-trtllm": Engine.TRITON}
+PAGES = {
+    str(path.relative_to(DATA)): (path, FOLDERS.get(path.parent.name, path.parent.name))
+    for path in sorted((DATA / "captures").glob("*/*.prom"))
+    if FOLDERS.get(path.parent.name, path.parent.name) in list(Engine)
+}
 OLLAMA = {"models": [{"name": "llama3", "size": 100, "size_vram": 50, "expires_at": "2026-01-01T00:00:00Z"}]}
 
 
@@ -31,6 +41,11 @@ def test_every_series_that_tells_an_engine_tells_it_in_either_spelling(engine: E
 def test_no_two_engines_are_told_by_the_same_series() -> None:
     names = [name for catalogue in CATALOGUES.values() for name in catalogue.detect]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("path", "engine"), PAGES.values(), ids=PAGES)
+def test_every_captured_page_tells_its_engine(path: Path, engine: Engine) -> None:
+    assert Detection(CATALOGUES).engine("/metrics", path.read_text(encoding="utf-8"), None, None) == engine
 
 
 @pytest.mark.parametrize(
