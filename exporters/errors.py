@@ -5,6 +5,7 @@ ExporterError
 ├── ReadError       a reading failed that should have worked
 ├── CatalogError    a collector emitted what the catalogue does not say: a defect of ours
 ├── SettingsError   flags or environment contradict each other or cannot be used
+│   ├── ConfigFileError a configuration file cannot be used
 │   └── WebConfigError  the web configuration file, or a file that it names, cannot be used
 └── TooManyChecks   more passwords wait to be checked than should
 """
@@ -28,6 +29,10 @@ class CatalogError(ExporterError):
 
 class SettingsError(ExporterError):
     """The settings cannot be used; the message names the flag and what to change."""
+
+
+class ConfigFileError(SettingsError):
+    """What a configuration file says cannot be used; the message has one line a finding, with file, line and mend."""
 
 
 class WebConfigError(SettingsError):

@@ -6,9 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from exporters.config_file import PlacedError, parse_config_file
 from exporters.errors import SettingsError
 from exporters.inference.targets import Target, parse_endpoint
 
@@ -34,9 +34,34 @@ _OWN_HEADERS = frozenset(
 )
 _HEADER_VALUE = re.compile(r"[\x20-\x7e\x80-\xff]*")
 
-HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
-ModuleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,256}$")]
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_MODULE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_MODEL_NAME = re.compile(r"[\x20-\x7e]{1,256}")
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name is up to 100 letters, digits and dashes")
+    if name.lower() in _OWN_HEADERS:
+        raise ValueError("the prober sets this header itself; leave it out")
+    return name
+
+
+def _module_name(name: str) -> str:
+    if not _MODULE_NAME.fullmatch(name):
+        raise ValueError("a module's name is a small letter and up to 63 more, digits, dashes and underscores")
+    return name
+
+
+def _model_name(name: str) -> str:
+    if not _MODEL_NAME.fullmatch(name):
+        raise ValueError("a model's name is 1 to 256 printable ASCII characters")
+    return name
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+ModuleName = Annotated[str, AfterValidator(_module_name)]
+ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
 def _root(url: str) -> Target:
@@ -83,7 +108,7 @@ class Header(_Strict):
     @model_validator(mode="after")
     def _one_source(self) -> "Header":
         if (self.value is None) == (self.file is None):
-            raise ValueError("give exactly one of value, file")
+            raise ValueError("give exactly one of value and file")
         return self
 
     def read(self, name: str) -> str:
@@ -118,12 +143,11 @@ class Module(_Strict):
     require_text: bool = True
 
     @model_validator(mode="after")
-    def _own_headers_stay(self) -> "Module":
-        taken = sorted(name for name in self.headers if name.lower() in _OWN_HEADERS)
-        if taken:
-            raise ValueError(f"headers: {', '.join(taken)} cannot be set; the prober sets it itself")
+    def _secrets_have_targets(self) -> "Module":
         if self.headers and not self.targets:
-            raise ValueError("headers: name the targets that may have them, or any allowed target gets their secrets")
+            raise PlacedError(
+                ("headers",), "name the targets that may have them, or any allowed target gets their secrets"
+            )
         return self
 
     def serves(self, target: Target) -> bool:
@@ -150,9 +174,10 @@ class BlackboxConfig(_Strict):
     def _budget_allows_every_module(self) -> "BlackboxConfig":
         for name, module in self.modules.items():
             if module.max_tokens > self.budget.tokens_per_hour:
-                raise ValueError(
-                    f"modules.{name}.max_tokens is {module.max_tokens}, more than budget.tokens_per_hour "
-                    f"({self.budget.tokens_per_hour}): it could never run"
+                raise PlacedError(
+                    ("modules", name, "max_tokens"),
+                    f"{module.max_tokens} is more than budget.tokens_per_hour ({self.budget.tokens_per_hour}): "
+                    "it could never run; lower the one or raise the other",
                 )
         return self
 
@@ -176,21 +201,10 @@ def load_config(path: Path) -> BlackboxConfig:
 
 
 def parse_config(text: str, name: str) -> BlackboxConfig:
-    """Check the text of a file that people know as `name`. Raises SettingsError."""
-    try:
-        return BlackboxConfig.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise SettingsError(f"{name} line {mark.line + 1 if mark else 1}: not valid YAML") from None
-    except ValidationError as error:
-        findings = (f"{name}: {_place(item['loc'])}: {item['msg']}" for item in error.errors())
-        raise SettingsError("; ".join(findings)) from None
+    """Check the text of a file that people know as `name`. Raises ConfigFileError with one line a finding."""
+    return parse_config_file(text, name, BlackboxConfig)
 
 
 def read_headers(headers: Mapping[str, Header]) -> dict[str, str]:
     """The headers with their values. Raises CredentialsError."""
     return {name: header.read(name) for name, header in headers.items()}
-
-
-def _place(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc) or "the file"

@@ -188,26 +188,54 @@ def test_a_file_of_defaults_is_short() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "the file: Input should be"),
-        ("modules: {}", "modules: Dictionary should have at least 1 item"),
-        ("modules: [", "b.yml line 1: not valid YAML"),
-        ("modules: {m: {promt: x}}", "modules.m.promt: Extra inputs are not permitted"),
-        ("modules: {'a b': {}}", "String should match pattern"),
-        ("modules: {m: {endpoint: embeddings}}", "modules.m.endpoint: Input should be 'chat' or 'completions'"),
-        ("modules: {m: {max_tokens: 0}}", "modules.m.max_tokens: "),
-        ("modules: {m: {headers: {user-agent: {value: x}}}}", "user-agent cannot be set"),
-        ("modules: {m: {headers: {X-A: {value: x, file: y}}}}", "give exactly one of value, file"),
-        ("modules: {m: {headers: {'X A': {value: x}}}}", "String should match pattern"),
-        ("modules: {m: {headers: {X-A: {value: x}}}}", "headers: name the targets that may have them"),
-        ("modules: {m: {targets: ['ftp://h']}}", "the scheme must be http or https"),
-        ("modules: {m: {targets: ['h:1']}}", "'h:1': write the scheme too"),
-        ("{budget: {tokens_per_hour: 10}, modules: {m: {max_tokens: 11}}}", "modules.m.max_tokens is 11, more than"),
+        ("", "line 1: the file needs modules"),
+        ("- a", "line 1: the file must be a mapping; known keys: budget, modules"),
+        ("modules: {}", "line 1: modules: needs at least 1 of them"),
+        ("\nmodules: [", "line 2: not valid YAML: "),
+        ("modules:\n  m: {}\n  m: {}", "line 3: modules.m is already on line 2"),
+        ("modules:\n  m:\n    promt: x", "line 3: unknown key promt in modules.m; did you mean prompt?"),
+        ("modules: {m: {}}\nbudgets: {}", "line 2: unknown key budgets; did you mean budget?"),
+        ("modules:\n  'a b': {}", "line 2: modules.a b: a module's name is a small letter and up to 63 more, "),
+        ("modules: {m: {endpoint: chatt}}", "line 1: modules.m.endpoint: expected 'chat' or 'completions'"),
+        ("modules: {m: {max_tokens: 0}}", "line 1: modules.m.max_tokens: must be 1 or more"),
+        ("modules: {m: {max_tokens: many}}", "line 1: modules.m.max_tokens: expected a whole number"),
+        ("modules: {m: {timeout_seconds: 0}}", "line 1: modules.m.timeout_seconds: must be more than 0"),
+        ("modules: {m: {nonce: perhaps}}", "line 1: modules.m.nonce: expected true or false"),
+        ("modules: {m: {prompt: 5}}", "line 1: modules.m.prompt: expected a text; put it in quotes"),
+        ("modules: {m: {model: ''}}", "line 1: modules.m.model: a model's name is 1 to 256 printable"),
+        ("modules: {m: {targets: a}}", "line 1: modules.m.targets: expected a list"),
+        ("modules:\n  m:\n", "line 2: modules.m: expected a mapping"),
+        (
+            "modules:\n  m:\n    headers:\n      user-agent: {value: x}",
+            "line 4: modules.m.headers.user-agent: the prober sets this header itself; leave it out",
+        ),
+        (
+            "modules:\n  m:\n    headers:\n      X-A: {value: x, file: y}",
+            "line 4: modules.m.headers.X-A: give exactly one of value and file",
+        ),
+        ("modules: {m: {headers: {'X A': {value: x}}}}", "line 1: modules.m.headers.X A: a header's name is"),
+        (
+            "modules:\n  m:\n    headers: {X-A: {value: x}}",
+            "line 3: modules.m.headers: name the targets that may have them",
+        ),
+        ("modules: {m: {targets: ['ftp://h']}}", "line 1: modules.m.targets.0: target 'ftp://h': the scheme must be"),
+        ("modules:\n  m:\n    targets:\n    - h:1", "line 4: modules.m.targets.0: 'h:1': write the scheme too"),
+        (
+            "budget: {tokens_per_hour: 10}\nmodules:\n  m: {max_tokens: 11}",
+            "line 3: modules.m.max_tokens: 11 is more than budget.tokens_per_hour (10): it could never run; lower",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_place(text: str, says: str) -> None:
     with pytest.raises(SettingsError) as refused:
         parse_config(text, "b.yml")
-    assert says in str(refused.value)
+    assert str(refused.value).startswith(f"b.yml {says}")
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_config("modules:\n  m:\n    max_tokens: 0\n    promt: x\n", "b.yml")
+    assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == ["b.yml line 3", "b.yml line 4"]
 
 
 def test_a_secret_that_cannot_be_read_is_told_at_the_start(tmp_path: Path) -> None:

@@ -88,12 +88,12 @@ def test_an_empty_file_serves_plain_http_to_everyone(tmp_path: Path, text: str) 
         ),
         (
             "tls_server_config: {cert_file: a, key_file: b, min_version: TLS10}",
-            "web.yml line 1: tls_server_config.min_version: Input should be 'TLS12' or 'TLS13'",
+            "web.yml line 1: tls_server_config.min_version: expected 'TLS12' or 'TLS13'",
         ),
         (
             "tls_server_config: {cert_file: a, key_file: b, client_auth_type: RequireAnyClientCert}",
             (
-                "web.yml line 1: tls_server_config.client_auth_type: Input should be 'NoClientCert', "
+                "web.yml line 1: tls_server_config.client_auth_type: expected 'NoClientCert', "
                 "'VerifyClientCertIfGiven' or 'RequireAndVerifyClientCert'"
             ),
         ),
