@@ -18,6 +18,7 @@ from exporters.inference.targets import AllowList, Endpoint
 
 _MODELS_PATH = "/v1/models"
 _MODELS_BYTES = 2**20
+_NAME_ONE = "name the model with the module's key model, or the parameter model"
 _EVENT_BYTES = 2**16
 # What a stream may have: room for comments and usage, and far more a token than any endpoint sends.
 _STREAM_BYTES = 2**16
@@ -57,7 +58,7 @@ class Asker:
         except StatusError as error:
             into.status = error.status
             self.models.forget(base.at(_MODELS_PATH))
-            raise ProbeError(BlackboxFailure.HTTP_STATUS, str(error)) from None
+            raise ProbeError(BlackboxFailure.HTTP_STATUS, f"{module.endpoint.path} answers {error}") from None
         except ExchangeError as error:
             raise ProbeError(BlackboxFailure(error.kind.value), str(error)) from None
         except EventTooLarge as error:
@@ -75,8 +76,14 @@ class Asker:
         if name is None:
             try:
                 name = self.models.ask(page, headers, self._wire(remaining, _MODELS_BYTES))
+            except StatusError as error:  # not the completion's: the reason keeps the two apart
+                into.status = error.status
+                detail = f"{_MODELS_PATH} answers {error}; {_NAME_ONE}"
+                raise ProbeError(BlackboxFailure.MODEL, detail) from None
             except CompletionError as error:
-                raise ProbeError(BlackboxFailure.MODEL, str(error)) from None
+                raise ProbeError(BlackboxFailure.MODEL, f"{_MODELS_PATH} {error}; {_NAME_ONE}") from None
+            except ExchangeError as error:
+                raise ProbeError(BlackboxFailure(error.kind.value), f"{_MODELS_PATH}: {error}") from None
             into.stopwatch.end(BlackboxPhase.MODEL)
         return name
 

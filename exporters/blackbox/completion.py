@@ -100,11 +100,11 @@ def read_event(data: str) -> Event:
 
 
 def first_model(body: bytes) -> str:
-    """The first model of a `/v1/models` page. Raises CompletionError where it lists none that could be named."""
+    """The first model of a `/v1/models` page. Raises CompletionError, which says what the page does instead."""
     try:
         models = _ModelList.model_validate_json(body).data
     except ValidationError:
-        raise CompletionError("/v1/models is not a list of models; name one with model") from None
+        raise CompletionError("is not a list of models that could be named") from None
     if not models:
-        raise CompletionError("/v1/models lists none")
+        raise CompletionError("lists no model")
     return models[0].id

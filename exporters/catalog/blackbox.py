@@ -19,10 +19,10 @@ class BlackboxFailure(StrEnum):
     TLS = "tls"  # handshake or certificate
     TIMEOUT = "timeout"
     REDIRECT = "redirect"
-    HTTP_STATUS = "http_status"
+    HTTP_STATUS = "http_status"  # of the completion
     PROTOCOL = "protocol"  # not HTTP, not server-sent events, not an OpenAI stream, or one that breaks off
     TOO_LARGE = "too_large"
-    MODEL = "model"  # the endpoint lists no model that could be asked
+    MODEL = "model"  # the endpoint lists no model that could be asked, or answers so with an HTTP error
     ENGINE_ERROR = "engine_error"  # the stream itself tells of an error
     EMPTY = "empty"  # a proper answer without text
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from exporters.errors import SettingsError
+from exporters.inference.targets import TargetError, parse_endpoint
 from exporters.options.group import Group, option
 from exporters.settings import AgentSettings
 
@@ -25,6 +26,9 @@ def _settings(
 ) -> AgentSettings | None:
     if not orchestrator_url:
         return None
+    _check("--orchestrator-url", orchestrator_url)
+    if exporter_url:
+        _check("--exporter-url", exporter_url)
     agent_id = agent_id or socket.gethostname()
     if not _ID.fullmatch(agent_id):
         raise SettingsError(f"--agent-id {agent_id!r}: give up to 64 letters, digits, dots, dashes and underscores")
@@ -36,6 +40,16 @@ def _settings(
         token_file=agent_token_file,
         exporter_url=exporter_url,
     )
+
+
+def _check(flag: str, url: str) -> None:
+    """Raise SettingsError for what is no http(s) URL; a host alone is not taken for one, for it may be any slip."""
+    try:
+        target = parse_endpoint(url, ()).root
+    except TargetError as error:
+        raise SettingsError(f"{flag}: {error}") from None
+    if "://" not in url:
+        raise SettingsError(f"{flag} {url!r}: write the scheme too, as in http://{target.netloc}")
 
 
 GROUP = Group(

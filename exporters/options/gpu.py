@@ -2,11 +2,18 @@
 
 import click
 
+from exporters.errors import SettingsError
 from exporters.options.group import Group, option
 from exporters.settings import GpuSettings
 
 
 def _settings(*, gpu_interval_seconds: float, gpu_slow_interval_seconds: float, gpu_processes: bool) -> GpuSettings:
+    if gpu_interval_seconds > gpu_slow_interval_seconds:
+        raise SettingsError(
+            f"--gpu-interval-seconds {gpu_interval_seconds:g} is more than "
+            f"--gpu-slow-interval-seconds {gpu_slow_interval_seconds:g}: what costs more is not read more often; "
+            f"raise the latter to {gpu_interval_seconds:g} or more"
+        )
     return GpuSettings(gpu_interval_seconds, gpu_slow_interval_seconds, gpu_processes)
 
 

@@ -125,7 +125,17 @@ def test_an_orchestrator_that_never_answers_disturbs_neither_pages_nor_the_stop(
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (["--orchestrator-url", "ftp://x"], "--orchestrator-url: target 'ftp://x/api/v1': the scheme must be http"),
+        (["--orchestrator-url", "ftp://x"], "--orchestrator-url: target 'ftp://x': the scheme must be http"),
+        (["--orchestrator-url", "foo"], "--orchestrator-url 'foo': write the scheme too, as in http://foo:80"),
+        (["--orchestrator-url", "http://h h"], "--orchestrator-url: target 'http://h h' is not a URL"),
+        (
+            ["--orchestrator-url", "http://h", "--exporter-url", "nonsense"],
+            "--exporter-url 'nonsense': write the scheme",
+        ),
+        (
+            ["--orchestrator-url", "http://h", "--exporter-url", "ftp://me"],
+            "--exporter-url: target 'ftp://me': the schem",
+        ),
         (["--orchestrator-url", "http://169.254.169.254"], "--orchestrator-url: "),
         (["--orchestrator-url", "http://h", "--agent-id", "a/b"], "--agent-id 'a/b': give up to 64 letters"),
         (["--orchestrator-url", "http://h", "--agent-token-file", "/no"], "--agent-token-file: cannot read the token"),

@@ -74,7 +74,8 @@ def test_a_useless_answer_is_a_failed_probe_with_its_reason(
         (models("x" * 300), BlackboxFailure.MODEL),
         (models("a\nb"), BlackboxFailure.MODEL),
         (page(b"<html>"), BlackboxFailure.MODEL),
-        (page(b"", status=401), BlackboxFailure.HTTP_STATUS),
+        (page(b"", status=401), BlackboxFailure.MODEL),
+        (page(b"", status=404), BlackboxFailure.MODEL),
         (page(b"", status=302, Location="/"), BlackboxFailure.REDIRECT),
         (page(b"[" * 2**21), BlackboxFailure.TOO_LARGE),
     ],
@@ -85,6 +86,20 @@ def test_without_a_model_nothing_is_asked(
     endpoint.replies["/v1/models"] = reply
     assert failure(probe(make(), endpoint)) == reason
     assert endpoint.posts() == []
+
+
+def test_a_list_of_models_that_is_not_there_reads_unlike_a_completion_that_is_not(
+    make: Make, endpoint: Endpoint
+) -> None:
+    del endpoint.replies["/v1/models"]
+    unlisted = probe(make(), endpoint)
+    assert (failure(unlisted), samples(unlisted)["llm_probe_http_status_code"]) == (BlackboxFailure.MODEL, 404)
+    assert b"# /v1/models answers HTTP 404; name the model with the module's key model" in unlisted.body
+
+    del endpoint.replies[CHAT]
+    unserved = probe(make(model="tiny"), endpoint)
+    assert (failure(unserved), samples(unserved)["llm_probe_http_status_code"]) == (BlackboxFailure.HTTP_STATUS, 404)
+    assert b"# /v1/chat/completions answers HTTP 404" in unserved.body
 
 
 def test_what_was_measured_before_a_failure_is_told(make: Make, endpoint: Endpoint) -> None:

@@ -51,7 +51,10 @@ def test_a_configured_module_probes_and_is_counted(
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("modules: {m: {promt: x}}", "b.yml line 1: unknown key promt in modules.m; did you mean prompt?"), (None, "cannot read")],
+    [
+        ("modules: {m: {promt: x}}", "b.yml line 1: unknown key promt in modules.m; did you mean prompt?"),
+        (None, "cannot read"),
+    ],
 )
 def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path, text: str | None, says: str) -> None:
     file = tmp_path / "b.yml"

@@ -40,7 +40,7 @@ def test_a_certificate_that_is_trusted_is_accepted_for_its_own_name_only(secured
 def test_an_unknown_certificate_is_refused(secured: Endpoint) -> None:
     body = prober(ssl.create_default_context).probe("m", f"https://localhost:{secured.port}").body.decode()
     assert 'llm_probe_failure_info{reason="tls"} 1.0' in body
-    assert "# CERTIFICATE_VERIFY_FAILED" in body
+    assert "# /v1/models: CERTIFICATE_VERIFY_FAILED" in body
     assert secured.asked == []
 
 

@@ -52,6 +52,10 @@ def test_a_machine_without_nvml_has_no_gpu_samples_and_one_log_line(
         (["--listen-address", "192.0.2.1"], "cannot listen on 192.0.2.1 port 8003"),
         (["--listen-address", "no.such.host.invalid"], "--listen-address no.such.host.invalid: "),
         (["--port", "70000"], "70000 is not in the range 0<=x<=65535"),
+        (
+            ["--gpu-interval-seconds", "10"],
+            "--gpu-interval-seconds 10 is more than --gpu-slow-interval-seconds 5: what costs more is not read more",
+        ),
     ],
 )
 def test_flags_that_cannot_be_used_end_with_a_sentence_and_status_2(flags: list[str], text: str) -> None:
