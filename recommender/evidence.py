@@ -1,8 +1,9 @@
 """Evidence: what Prometheus knows of one service at one instant.
 
 Three queries, whatever the number of replicas: the service's own and its replicas' signals with the bottleneck
-conditions that hold now; the signals of the nodes that its replicas run on; the thresholds. Each reading keeps the
-one-signal query that gives it again. A series that is absent stays absent: unknown, never zero.
+conditions that hold now, and its own thresholds; the signals of the nodes that its replicas run on; the thresholds
+that no service has of its own. Each reading keeps the one-signal query that gives it again. A series that is absent
+stays absent: unknown, never zero.
 """
 
 import math
@@ -24,7 +25,8 @@ _RATE = re.compile(r":rate\d+[smhd]$")
 # Histogram buckets are many and nothing here needs them; everything else of a service is one query's worth.
 _SERVICE_QUERY = '{{__name__=~"(replica|service):.+",__name__!~".+_(bucket|sum|count):rate.+",service={service}}}'
 _NODE_QUERY = '{{__name__=~"(node|gpu):.+",node=~{nodes}}}'
-_THRESHOLD_QUERY = '{__name__=~"threshold:.+"}'
+# A threshold of one service has the label; those that a service may have its own of come resolved with its signals.
+_THRESHOLD_QUERY = '{__name__=~"threshold:.+",service=""}'
 
 
 def quote(value: str) -> str:
@@ -63,7 +65,7 @@ def gather(promql: PromQL, service: str, at: datetime) -> Evidence:
         at=at,
         service_readings=_service_readings(service, samples),
         replica_readings=_replica_readings(service, samples, node_samples, nodes),
-        thresholds=_named(promql.instant(_THRESHOLD_QUERY, at), "threshold:", THRESHOLDS),
+        thresholds=_thresholds([*samples, *promql.instant(_THRESHOLD_QUERY, at)]),
         objectives=_named(samples, "service:objective:", OBJECTIVES),
         confirmed=_confirmations(service, [*samples, *node_samples], nodes),
     )
@@ -161,6 +163,12 @@ def _node_values(node: str, samples: Iterable[Sample]) -> list[tuple[str, str, f
         else:
             values.append((name, query, series[0] if len(series) == 1 else None))
     return values
+
+
+def _thresholds(samples: Iterable[Sample]) -> dict[str, float | None]:
+    """What holds for the service: the rules read the same series."""
+    values = {_name(sample): _finite(sample.value) for sample in samples}
+    return {name: values.get(threshold.resolved) for name, threshold in THRESHOLDS.items()}
 
 
 def _named(samples: Iterable[Sample], prefix: str, names: Iterable[str]) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from rules.build import SOURCES_DIR, source_files
+from rules.service_thresholds import SERVICE_THRESHOLDS_FILE, service_thresholds_rules
 from rules.slo import SLO_FILE, slo_rules
 
 
@@ -17,9 +18,10 @@ from rules.slo import SLO_FILE, slo_rules
 )
 @click.option("--check", is_flag=True, envvar="OPTIINFRA_RULES_CHECK", help="Write nothing; fail when a file differs.")
 def build(out: Path | None, *, check: bool) -> None:
-    """Generate the source rules from the exporter's catalogue, and the rules of objectives."""
+    """Generate the source rules from the exporter's catalogue, the rules of objectives and each service's figures."""
     files = {(out or SOURCES_DIR) / name: text for name, text in source_files().items()}
     files[(out or SLO_FILE.parent) / SLO_FILE.name] = slo_rules()
+    files[(out or SLO_FILE.parent) / SERVICE_THRESHOLDS_FILE.name] = service_thresholds_rules()
     stale = [path.name for path, text in files.items() if not _same(path, text)]
     where = out or SLO_FILE.parent
     if check and stale:

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 import click
 
 from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, INFERENCE_FAMILIES, PRODUCT_FAMILIES, SCRAPE_FAMILIES, Kind
-from rules.catalog import GPU_LABELS, NODE_LABELS, REPLICA_LABELS, SERVICE_LABELS
+from rules.catalog import ALERTS, GPU_LABELS, NODE_LABELS, REPLICA_LABELS, SERVICE_LABELS, THRESHOLDS
 from rules.catalog.dcgm import DCGM_SECTIONS
 from rules.catalog.foreign import FOREIGN_PREFIXES, FOREIGN_SERIES
 from rules.input_series import early_ends
 from rules.label_sets import LabelSets
 from rules.pack import Rule, RuleTest, load_rules, load_tests
 from rules.syntax import Aggregation, Binary, Node, Number, Series, parse, walk
+from rules.threshold_file import THRESHOLDS_FILE, Figure, problems
 
 _LEVELS = {"replica": REPLICA_LABELS, "service": SERVICE_LABELS, "node": NODE_LABELS, "gpu": GPU_LABELS}
 _UTILIZATION = re.compile(r"gpu_utilization|GPU_UTIL|utilization_gpu")
 # Objectives are a service's, whatever models it serves; an engine has bucket bounds of its own.
 _SLO_LABELS = frozenset({"service", "engine", "slo"})
-_FIGURES = re.compile(r"threshold:|service:objective:")
+_FIGURES = re.compile(r"(service:)?threshold:|service:objective:")
+_PER_SERVICE = frozenset(threshold.series for threshold in THRESHOLDS.values() if threshold.per_service)
+_ASKED_IN_TEXT = re.compile(r"(?<!service:)(threshold:\w+)(\{service=''\})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,32 @@ def _figures(pack: _Pack) -> _Found:
                     yield rule.place, f"{node.value:g} belongs in thresholds.yml"
 
 
+def _thresholds(pack: _Pack) -> _Found:
+    """Rules of replicas and services read what holds for the service; others leave the services' own figures out."""
+    for rule, tree in pack.hand_written:
+        read = {(node.name, ("service", "") in node.equal) for node in walk(tree) if isinstance(node, Series)}
+        asked = (match.groups() for text in rule.annotations.values() for match in _ASKED_IN_TEXT.finditer(text))
+        level = _level_of(rule)
+        for name, for_all in sorted(read | {(name, bool(matcher)) for name, matcher in asked}):
+            if name.startswith("threshold:"):
+                if name in _PER_SERVICE and level in ("replica", "service"):
+                    yield rule.place, f"reads {name}: a service may have its own, read service:{name}"
+                elif not for_all:
+                    yield rule.place, f'reads {name} of every service: write {name}{{service=""}}'
+
+
+def _level_of(rule: Rule) -> str:
+    if not rule.is_alert:
+        return rule.name.partition(":")[0]
+    return ALERTS[rule.name].level if rule.name in ALERTS else ""
+
+
+def _threshold_file(pack: _Pack) -> _Found:
+    """The file that a site edits: every figure once, and a service's own where a service may have one."""
+    figures = [Figure(rule.name, rule.labels) for rule, _ in pack.rules if rule.file == THRESHOLDS_FILE]
+    yield from ((THRESHOLDS_FILE, problem) for problem in problems(figures) if figures)
+
+
 def _denominators(pack: _Pack) -> _Found:
     """A division by nothing gives no series rather than NaN."""
     for rule, tree in pack.records:
@@ -169,6 +198,8 @@ CHECKS: dict[str, Callable[[_Pack], _Found]] = {
     "matching": _matching,
     "level": _level,
     "figures": _figures,
+    "thresholds": _thresholds,
+    "threshold file": _threshold_file,
     "denominators": _denominators,
     "values in labels": _values,
     "utilization alone": _utilization,

@@ -8,11 +8,12 @@ from typing import Any
 import yaml
 
 from rules.build import source_files
+from rules.service_thresholds import SERVICE_THRESHOLDS_FILE
 
 RULES_DIR = Path(__file__).parent
 TESTS_DIR = RULES_DIR / "tests"
 CONFIGURATION = RULES_DIR / "prometheus.yml"
-GENERATED = frozenset(f"sources/{name}" for name in source_files())
+GENERATED = frozenset({*(f"sources/{name}" for name in source_files()), SERVICE_THRESHOLDS_FILE.name})
 
 
 @dataclass(frozen=True, slots=True)

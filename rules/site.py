@@ -7,8 +7,7 @@ import click
 import yaml
 
 from rules.pack import RULES_DIR, rule_paths
-
-THRESHOLDS_FILE = "thresholds.yml"
+from rules.threshold_file import THRESHOLDS_FILE, Figure, problems
 
 thresholds_option = click.option(
     "--thresholds",
@@ -23,23 +22,22 @@ def site_files(thresholds: Path | None = None) -> dict[str, str]:
     files = {path.relative_to(RULES_DIR).as_posix(): path.read_text(encoding="utf-8") for path in rule_paths()}
     if thresholds is not None:
         text = thresholds.read_text(encoding="utf-8")
-        _check(thresholds, _records(text, thresholds), _records(files[THRESHOLDS_FILE], Path(THRESHOLDS_FILE)))
+        # A threshold that is missing or mistyped makes its rules silent: better to say it here.
+        if found := list(problems(_figures(text, thresholds))):
+            raise click.BadParameter("\n".join(f"{thresholds} {problem}" for problem in found))
         files[THRESHOLDS_FILE] = text
     return files
 
 
-def _check(path: Path, given: set[str], shipped: set[str]) -> None:
-    """A threshold that is missing or mistyped makes its rules silent: better to say it here."""
-    for names, what in ((shipped - given, "lacks"), (given - shipped, "records, and no rule reads,")):
-        if names:
-            raise click.BadParameter(f"{path} {what} {', '.join(sorted(names))}; begin with a copy of the shipped file")
-
-
-def _records(text: str, path: Path) -> set[str]:
+def _figures(text: str, path: Path) -> list[Figure]:
     try:
         content = yaml.safe_load(text)
-        return {rule["record"] for group in content["groups"] for rule in group["rules"]}
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+        return [
+            Figure(rule["record"], {label: str(value) for label, value in (rule.get("labels") or {}).items()})
+            for group in content["groups"]
+            for rule in group["rules"]
+        ]
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise click.BadParameter(f"{path} is no file of recording rules: {error!r}") from None
 
 

@@ -155,8 +155,8 @@ def _budgets() -> Rules:
     for window in BURN_WINDOWS:
         limit = (
             "clamp_max(\n"
-            f"  service:slo_error_budget:ratio * on () group_left () threshold:{window.threshold},\n"
-            "  scalar(threshold:slo_reachable_error_ratio)\n"
+            f"  service:slo_error_budget:ratio * on (service) group_left () service:threshold:{window.threshold},\n"
+            '  scalar(threshold:slo_reachable_error_ratio{service=""})\n'
             ")"
         )
         yield _record("service:slo_error_limit:ratio", limit, window=window.long)
@@ -209,15 +209,15 @@ def _too_fast(window: BurnWindow) -> str:
         f"{_over(window.long, window.long)}\n"
         f"and on (service, slo) ({_over(window.short, window.long)})\n"
         f"and on (service, slo) (service:slo_events:increase{window.long}"
-        " >= on () group_left () threshold:min_slo_events)\n"
+        " >= on (service) group_left () service:threshold:min_slo_events)\n"
         f"{_known_since(window.short)}"
     )
 
 
 def _trickle() -> str:
     """Too few events for a share to mean much, but so many bad ones that they are no accident."""
-    few = f"service:slo_events:increase{TRICKLE_LONG} < on () group_left () threshold:min_slo_events"
-    bad = f"service:slo_errors:increase{TRICKLE_LONG} >= on () group_left () threshold:min_slo_errors"
+    few = f"service:slo_events:increase{TRICKLE_LONG} < on (service) group_left () service:threshold:min_slo_events"
+    bad = f"service:slo_errors:increase{TRICKLE_LONG} >= on (service) group_left () service:threshold:min_slo_errors"
     return (
         f"{_over(TRICKLE_LONG, TRICKLE_LONG)}\n"
         f"and on (service, slo) ({_over(TRICKLE_SHORT, TRICKLE_LONG)})\n"
@@ -264,7 +264,8 @@ def _alerts() -> Rules:
 
 def _description(burn: str) -> Iterator[str]:
     limits = " or ".join(
-        f'{{{{ with query "threshold:{each.threshold}" }}}}{{{{ . | first | value | humanize }}}}'
+        f'{{{{ with query (printf "service:threshold:{each.threshold}{{service=%q}}" $labels.service) }}}}'
+        "{{ . | first | value | humanize }}"
         f"{{{{ else }}}}unknown{{{{ end }}}} over {each.long} and {each.short}"
         for each in BURN_WINDOWS
         if each.burn == burn

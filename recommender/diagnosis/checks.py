@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from recommender.evidence import signal_query, unit_of
 from recommender.figures import figure
 from recommender.model import Check, Evidence, Reading
+from rules.catalog import THRESHOLDS, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +42,11 @@ class Scope:
 
     def at_least(self, label: str, signal: str, threshold: str) -> Check:
         """The signal reaches the threshold of this name."""
-        return self._against(
-            label, signal, f"threshold:{threshold}", self.evidence.thresholds.get(threshold), high=True
-        )
+        return self._against(label, signal, THRESHOLDS[threshold], high=True)
 
     def below(self, label: str, signal: str, threshold: str) -> Check:
         """The signal is below the threshold of this name."""
-        return self._against(
-            label, signal, f"threshold:{threshold}", self.evidence.thresholds.get(threshold), high=False
-        )
+        return self._against(label, signal, THRESHOLDS[threshold], high=False)
 
     def over_objective(self, label: str, signal: str, objective: str) -> Check:
         """The signal is over the service's objective of this name."""
@@ -86,13 +83,14 @@ class Scope:
         text = f"{label} is unknown" if agrees is None else f"{label} {figure(reading.value, reading.unit)}"
         return _check(text, reading, None, 0.0, agrees=agrees)
 
-    def _against(self, label: str, signal: str, series: str, limit: float | None, *, high: bool) -> Check:
+    def _against(self, label: str, signal: str, threshold: Threshold, *, high: bool) -> Check:
         reading = self.reading(signal)
+        limit = self.evidence.thresholds.get(threshold.name)
         unknown = reading.value is None or limit is None
         reached = None if reading.value is None or limit is None else reading.value >= limit
         agrees = None if unknown else reached if high else not reached
         text = _sentence(label, reading, limit, ("at or above", "below"), holds=reached)
-        return _check(text, reading, series, limit, agrees=agrees)
+        return _check(text, reading, threshold.resolved, limit, agrees=agrees)
 
 
 def any_of(*checks: Check) -> Check:

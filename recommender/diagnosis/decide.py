@@ -6,7 +6,7 @@ from recommender.diagnosis.checks import Discriminator, Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS, condition
 from recommender.diagnosis.symptoms import QUEUE_CAUSES, RISKS, TITLES, explain
 from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding
-from rules.catalog import ALERTS, Bottleneck, BottleneckKind
+from rules.catalog import ALERTS, THRESHOLDS, Bottleneck, BottleneckKind
 
 CONFIDENCE_FLOOR = 0.6  # tuning §4.4: below it a recommendation is suppressed
 _FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
@@ -191,7 +191,7 @@ def _needed(evidence: Evidence) -> tuple[str, ...]:
     up = [i for i in sorted(evidence.replica_readings) if evidence.value("replica:llm_up", i) != 0]
     readings = [Scope(evidence, instance).reading(name) for instance in up for name in _NEEDED_OF_A_REPLICA]
     missing = [reading.query for reading in readings if reading.value is None]
-    missing += [f"threshold:{name}" for name, value in sorted(evidence.thresholds.items()) if value is None]
+    missing += [THRESHOLDS[name].resolved for name, value in sorted(evidence.thresholds.items()) if value is None]
     if not evidence.replica_readings:
         missing.insert(0, Scope(evidence, "").reading("replica:llm_up").query.replace(',instance=""', ""))
     return tuple(missing)

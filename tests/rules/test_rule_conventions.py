@@ -14,6 +14,7 @@ from rules.catalog import (
     THRESHOLDS,
     BottleneckKind,
 )
+from rules.service_thresholds import SERVICE_THRESHOLDS_FILE
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = "https://github.com/optiinfra/optiinfra/blob/main/docs/runbooks"
@@ -39,7 +40,7 @@ def alerts(hand_written: list[Rule]) -> dict[str, Rule]:
 
 def test_derived_signals_of_the_catalogue_are_recorded_and_no_others(records: list[Rule]) -> None:
     # `instance:` are steps of a source, read by its own rules alone.
-    others = ("threshold:", "service:objective:", "instance:")
+    others = ("threshold:", "service:threshold:", "service:objective:", "instance:")
     recorded = {r["record"] for r in records if not r["record"].startswith(others)}
     assert recorded == set(SIGNALS)
 
@@ -64,8 +65,17 @@ def test_thresholds_of_the_catalogue_and_the_file_are_equal(records: list[Rule])
 
 
 def test_every_threshold_is_used(hand_written: list[Rule]) -> None:
-    used = {name for rule in hand_written for name in re.findall(r"threshold:\w+", rule["expr"])}
+    reading = [rule for rule in hand_written if rule["file"] != SERVICE_THRESHOLDS_FILE.name]
+    used = {name for rule in reading for name in re.findall(r"threshold:\w+", rule["expr"])}
     assert used == {r["record"] for r in hand_written if r.get("record", "").startswith("threshold:")}
+
+
+def test_a_threshold_has_a_figure_for_each_service_exactly_if_a_rule_of_services_reads_it(
+    hand_written: list[Rule],
+) -> None:
+    resolving = {rule["record"] for rule in hand_written if rule.get("record", "").startswith("service:threshold:")}
+    read = {name for rule in hand_written for name in re.findall(r"service:threshold:\w+", rule["expr"])}
+    assert read == resolving == {each.resolved for each in THRESHOLDS.values() if each.per_service}
 
 
 def test_objectives_of_the_catalogue_are_resolved(records: list[Rule]) -> None:

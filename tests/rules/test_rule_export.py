@@ -122,7 +122,46 @@ def test_a_mistyped_threshold_is_named(tmp_path: Path) -> None:
     extra = "      - record: threshold:mistyped\n        expr: vector(1)\n"
     own.write_text(THRESHOLDS.read_text(encoding="utf-8") + extra, encoding="utf-8")
     done = export("operator", "--thresholds", own)
-    assert "records, and no rule reads, threshold:mistyped" in " ".join(done.output.split())
+    assert "records threshold:mistyped, which no rule reads" in " ".join(done.output.split())
+
+
+def with_rule(own: Path, record: str, **labels: str) -> Path:
+    """The shipped file and one rule more."""
+    content = yaml.safe_load(THRESHOLDS.read_text(encoding="utf-8"))
+    content["groups"][0]["rules"].append({"record": record, "labels": labels, "expr": "vector(0.8)"})
+    own.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return own
+
+
+def test_a_service_may_have_a_figure_of_its_own(tmp_path: Path) -> None:
+    own = with_rule(tmp_path / "own.yml", "threshold:kv_cache_usage_high_ratio", service="chat")
+    assert export("prometheus", "--out", tmp_path / "out", "--thresholds", own).exit_code == 0
+    exported = yaml.safe_load((tmp_path / "out" / "thresholds.yml").read_text(encoding="utf-8"))
+    assert exported["groups"][0]["rules"][-1]["labels"] == {"service": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("record", "labels", "message"),
+    [
+        ("threshold:gpu_memory_used_high_ratio", {"service": "chat"}, "nodes and GPUs know no service"),
+        ("threshold:slo_reachable_error_ratio", {"service": "chat"}, "there is one for all"),
+        ("threshold:objective_error_ratio", {"service": "chat"}, "objectives of a service are in the inventory"),
+        ("threshold:kv_cache_usage_high_ratio", {"team": "a"}, "the label team: a figure is everybody's, or"),
+        ("threshold:kv_cache_usage_high_ratio", {"service": "chat", "node": "n"}, "the label node"),
+        ("threshold:kv_cache_usage_high_ratio", {"service": ""}, "an empty label service"),
+        ("threshold:kv_cache_usage_high_ratio", {}, "threshold:kv_cache_usage_high_ratio 2 times"),
+        ("threshold:kv_cache_usage_hihg_ratio", {"service": "chat"}, "mean threshold:kv_cache_usage_high_ratio?"),
+    ],
+)
+def test_a_figure_that_no_rule_would_read_is_refused(
+    record: str, labels: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    done = export(
+        "prometheus", "--out", tmp_path / "out", "--thresholds", with_rule(tmp_path / "o.yml", record, **labels)
+    )
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_folder_for_prometheus_is_read_with_the_lines_of_its_readme(

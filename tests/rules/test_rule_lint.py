@@ -43,6 +43,15 @@ def test_the_pack_is_clean(check: str, found: list[Finding]) -> None:
         ("level", rule("avg by (gpu) (gpu:gpu_power_watts)", "node:made_up")),
         ("figures", rule("replica:llm_kv_cache_usage:avg2m > 0.9")),
         ("figures", rule("replica:llm_kv_cache_usage:avg2m > 0.9", "Alarm")),
+        ("thresholds", rule("replica:llm_load:avg2m > on () group_left () threshold:load_skew_min_requests")),
+        ("thresholds", rule('up > on () group_left () threshold:min_ttft_events{service=""}', "LLMQueueBuildup")),
+        ("thresholds", rule("up > on () group_left () threshold:disk_busy_high_ratio", "node:made_up")),
+        (
+            "thresholds",
+            replace(rule("up", "GPUIdle"), annotations={"a": '{{ query "threshold:gpu_memory_held_ratio" }}'}),
+        ),
+        ("threshold file", rule("vector(1)", "threshold:min_ttft_event", "thresholds.yml")),
+        ("threshold file", rule("vector(1)", "threshold:disk_busy_high_ratio", "thresholds.yml", service="chat")),
         ("denominators", rule("replica:llm_preemptions:rate5m / replica:llm_requests:rate5m")),
         ("denominators", rule("replica:llm_preemptions:rate5m / (replica:llm_requests:rate5m >= 0)")),
         ("values in labels", rule("up", "Alarm", usage="{{ $value }}")),
@@ -57,13 +66,15 @@ def test_the_pack_is_clean(check: str, found: list[Finding]) -> None:
     ],
 )
 def test_a_broken_rule_is_found(check: str, broken: Rule) -> None:
-    assert (check, broken.place) in {(each.check, each.place) for each in findings([*RULES, broken], [])}
+    place = broken.file if check == "threshold file" else broken.place
+    assert (check, place) in {(each.check, each.place) for each in findings([*RULES, broken], [])}
 
 
 @pytest.mark.parametrize(
     "expr",
     [
-        "replica:llm_requests_running > on () group_left () threshold:queue_length_per_replica",
+        "replica:llm_requests_running > on (service) group_left () service:threshold:queue_length_per_replica",
+        'gpu:gpu_power_watts > on () group_left () threshold:disk_busy_high_ratio{service=""}',
         "service:llm_replicas:count == service:llm_replicas_up:count",  # these two know no model
         "sum by (service, model) (replica:llm_requests_running) + service:llm_requests_waiting:sum",
         "histogram_quantile(1, replica:llm_ttft_seconds_bucket:rate5m) and replica:llm_requests_running > 0",

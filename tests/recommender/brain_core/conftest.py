@@ -204,7 +204,11 @@ def recorded_series(now: float) -> str:
 
     for name, threshold in THRESHOLDS.items():
         if name != "admission_fullness_ratio":  # a site's file may lack one
-            add(threshold.series, threshold.default)
+            value = 0.8 if name == "kv_cache_usage_high_ratio" else threshold.default  # one is the service's own
+            add(threshold.resolved, value, **({"service": "chat"} if threshold.per_service else {}))
+    # The figures of a sibling, which are nothing to the service.
+    add("service:threshold:admission_fullness_ratio", 0.5, service="batch")
+    add("threshold:admission_fullness_ratio", 0.5, service="batch")
     replica_signals = captured_signals("saturated") | {"replica:llm_admission_fullness:ratio_avg2m": 0.97}
     for number, instance in enumerate(REPLICAS[:2], 1):
         labels = {"service": "chat", "instance": instance, "model": "m", "engine": "vllm", "node": f"gpu-{number}"}

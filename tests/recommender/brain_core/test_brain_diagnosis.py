@@ -140,7 +140,7 @@ def test_a_threshold_that_prometheus_lacks_is_unknown_and_not_the_shipped_defaul
     evidence = evidence_of(signals("saturated"), (Bottleneck.ADMISSION_LIMITED,), thresholds={})
     diagnosis = diagnose(evidence, _hint(Bottleneck.ADMISSION_LIMITED))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert "threshold:kv_cache_usage_room_ratio" in diagnosis.missing
+    assert "service:threshold:kv_cache_usage_room_ratio" in diagnosis.missing
 
 
 def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
@@ -149,7 +149,7 @@ def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
     known = evidence_of(signals("steady")).thresholds
     lacking = {name: value for name, value in known.items() if not name.startswith("kv_cache_usage")}
     evidence = evidence_of(signals("kv_pressure"), (Bottleneck.KV_CACHE_PRESSURE,), thresholds=lacking)
-    assert "threshold:kv_cache_usage_high_ratio" in diagnose(evidence).missing
+    assert "service:threshold:kv_cache_usage_high_ratio" in diagnose(evidence).missing
 
 
 def test_a_cause_that_is_mostly_unknown_is_suppressed(evidence_of: Builder) -> None:

@@ -151,9 +151,16 @@ def test_each_reading_keeps_the_query_that_gives_it_again(
 def test_what_is_absent_or_ambiguous_is_unknown_and_not_zero(chat: Evidence) -> None:
     assert chat.value("service:llm_prefix_cache_hit:ratio_rate5m") is None
     assert chat.value("service:llm_itl_seconds:p95_5m") is None  # two models, and none can be chosen
-    assert chat.thresholds["admission_fullness_ratio"] is None
+    assert chat.thresholds["admission_fullness_ratio"] is None  # a sibling's own figure says nothing of this service
     assert chat.objectives == dict.fromkeys(OBJECTIVES) | {"ttft_p95_seconds": 2.0}
     assert set(chat.thresholds) == set(THRESHOLDS)
+
+
+@pytest.mark.process
+def test_thresholds_are_those_that_hold_for_the_service(chat: Evidence) -> None:
+    known = {name: value for name, value in chat.thresholds.items() if name != "admission_fullness_ratio"}
+    defaults = {name: threshold.default for name, threshold in THRESHOLDS.items() if name in known}
+    assert known == defaults | {"kv_cache_usage_high_ratio": 0.8}
 
 
 @pytest.mark.process

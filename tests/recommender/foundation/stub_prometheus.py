@@ -50,7 +50,10 @@ def limited_service(
         "service:llm_queue_share_of_ttft:ratio_rate5m": 0.95,
         "service:llm_ttft_seconds_events:count5m": 500.0,
     }
-    found: list[Series] = [({"__name__": one.series}, one.default) for one in THRESHOLDS.values()]
+    found: list[Series] = [
+        ({"__name__": one.resolved} | ({"service": service} if one.per_service else {}), one.default)
+        for one in THRESHOLDS.values()
+    ]
     for instance in instances:
         labels = {"service": service, "instance": instance, "model": "m", "engine": "vllm", "node": "n1"}
         found += [({"__name__": name, **labels}, value) for name, value in replica.items()]
