@@ -1,5 +1,6 @@
 """Fixtures of the rule tests: the rules as data, and promtool."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from tests.helpers import quick_yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
@@ -32,7 +34,7 @@ def rules(rule_files: list[Path]) -> list[dict[str, Any]]:
     return [
         {**rule, "file": str(path.relative_to(RULES))}
         for path in rule_files
-        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+        for group in quick_yaml.read(path)["groups"]
         for rule in group["rules"]
     ]
 
@@ -46,7 +48,9 @@ def promtool() -> Callable[..., str]:
 
     def run(*arguments: str | Path, timeout: float = 120) -> str:
         command = [binary, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        # Less often collected, its garbage costs a fifth less time.
+        environment = {"GOGC": "400", **os.environ}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=environment)
         output = done.stdout + done.stderr
         assert done.returncode == 0, f"{' '.join(command)}\n{output}"
         return output

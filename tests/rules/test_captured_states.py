@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from demo.replay import Replayer
@@ -18,6 +17,7 @@ from exporters.catalog import Engine, load_engine
 from exporters.exposition import Reader
 from exporters.inference.mapping import Mapper
 from exporters.inference.render import render
+from tests.helpers import quick_yaml
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 INTERVAL_SECONDS = 15
@@ -91,7 +91,7 @@ def scraped() -> Iterator[dict[str, str]]:
 def groups(files: list[Path]) -> Iterator[str]:
     """Group names in the order of evaluation: sources, signals, bottlenecks."""
     order = ("thresholds", "objectives", "source", "signals", "bottlenecks", "meta")
-    names = [g["name"] for path in files for g in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]]
+    names = [g["name"] for path in files for g in quick_yaml.read(path)["groups"]]
     for prefix in order:
         yield from (name for name in names if name.startswith(prefix))
 

@@ -1,8 +1,8 @@
 """Captured states served over HTTP, scraped by a real Prometheus with the shipped configuration, in real time.
 
 The replayer is the engines, a real exporter probes them, and a stand-in for the recommender gives service discovery
-and the knobs of the inventory. Windows and `for` are the shipped ones; scrapes and evaluations come every 5 s, as in
-the demo.
+and the knobs of the inventory. All durations of the rules are a quarter of the shipped ones, which
+`test_captured_states.py` holds to these states in promtool's time; scrapes and evaluations come every 2 s.
 """
 
 import json
@@ -24,12 +24,14 @@ import requests
 import yaml
 
 from demo.replay import Replayer, serve
+from tests.helpers.hurried_rules import hurried_rules
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 STATES = ("idle", "light", "steady", "saturated", "kv_pressure", "prefix_hits")
 MAX_NUM_SEQS = 16
-INTERVAL = "5s"
-DEADLINE_SECONDS = 300.0
+INTERVAL = "2s"
+TIMES_AS_FAST = 4
+DEADLINE_SECONDS = 200.0
 # Every state probed and scraped directly; the saturated one also with the limit that the inventory knows.
 CAUSES = {
     ("saturated/probed", "LLMAdmissionLimited"),
@@ -125,14 +127,15 @@ def free_address() -> str:
 
 
 def configuration(rules_dir: Path, home: Path, moved: dict[str, str]) -> Path:
-    """The shipped prometheus.yml with other addresses and intervals."""
+    """The shipped prometheus.yml and rules with other addresses and intervals."""
     text = (rules_dir / "prometheus.yml").read_text(encoding="utf-8")
     for shipped, here in moved.items():
         assert shipped in text
         text = text.replace(shipped, here)
     config = yaml.safe_load(text)
-    config["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": "4s", "evaluation_interval": INTERVAL}
-    config["rule_files"] = [str(rules_dir / pattern) for pattern in config["rule_files"]]
+    config["global"] = {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL, "evaluation_interval": INTERVAL}
+    hurried_rules(rules_dir, home / "rules", TIMES_AS_FAST)
+    config["rule_files"] = [str(home / "rules" / pattern) for pattern in config["rule_files"]]
     (home / "secrets").mkdir()
     (home / "secrets" / "viewer.token").write_text("any")
     path = home / "prometheus.yml"

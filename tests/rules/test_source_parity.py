@@ -1,7 +1,7 @@
 """A real Prometheus reads engines through the real prober and directly: the source signals are equal.
 
 vLLM by its replayed states; every other engine by a page made from its catalogue, whose counters grow. What only the
-engine's JSON pages tell (`ONLY_JSON`) the prober alone can know.
+engine's JSON pages tell (`ONLY_JSON`) the prober alone can know. Windows are a third of those that their names say.
 """
 
 import json
@@ -26,6 +26,7 @@ from exporters.catalog import Engine, load_engine
 from rules.build import source_files
 from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
 from tests.helpers.catalogue_pages import page
+from tests.helpers.hurried_rules import hurried_rules
 from tests.helpers.source_equality import advanced
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
@@ -35,9 +36,10 @@ DOWN = "down"
 # Their pages are made from the catalogue.
 OTHERS = tuple(each for each in map(load_engine, Engine) if each.families and each.engine is not Engine.VLLM)
 TARGETS = (*((state, "vllm") for state in (*STATES, DOWN)), *((each.engine.value,) * 2 for each in OTHERS))
-# Scraped every 2 s, the windows of 30s and 1m are full after this long.
-SCRAPE_SECONDS = 2
-FULL_SECONDS = 68
+# Scraped every second, the windows of 30s and 1m, of which these are a third, are full after this long.
+TIMES_AS_FAST = 3
+SCRAPE_SECONDS = 1
+FULL_SECONDS = 24
 
 ONLY_JSON = {
     "replica:llm_model_memory_bytes",
@@ -126,7 +128,7 @@ class Addresses:
         return self.closed if name == DOWN else self.states if name in STATES else self.pages
 
 
-def configuration(addresses: Addresses) -> dict[str, Any]:
+def configuration(addresses: Addresses, rules: Path) -> dict[str, Any]:
     """Every target as service `probed` and as service `direct`; one replica of service `both` is read both ways."""
 
     def probed(service: str, name: str, engine: str) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def configuration(addresses: Addresses) -> dict[str, Any]:
     every, both = f"{SCRAPE_SECONDS}s", ("both", "saturated", "vllm")
     return {
         "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
-        "rule_files": [str(SOURCES / name) for name in source_files()],
+        "rule_files": [str(rules / name) for name in source_files()],
         "scrape_configs": [
             {
                 "job_name": "llm-probe",
@@ -186,7 +188,9 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
         flags = ["--port", exporter.rpartition(":")[2], "--probe-allow", "127.0.0.1:*"]
         stack.enter_context(process(folder / "exporter.log", *command, *flags))
         config = folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(configuration(Addresses(states, pages, closed, exporter))), encoding="utf-8")
+        hurried_rules(SOURCES, folder / "sources", TIMES_AS_FAST)
+        content = configuration(Addresses(states, pages, closed, exporter), folder / "sources")
+        config.write_text(yaml.safe_dump(content), encoding="utf-8")
         until(lambda: answers(f"http://{exporter}/healthz"), "the exporter answers", 30)
         flags = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
         log = folder / "prometheus.log"

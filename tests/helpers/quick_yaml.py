@@ -1,0 +1,22 @@
+"""Reads YAML by libyaml, ten times as fast as in Python: the rules and their tests are thousands of lines."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, where PyYAML was built without libyaml
+
+
+def parse(text: str) -> Any:
+    """Plain data of one YAML document."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def read(path: Path) -> Any:
+    """Plain data of a file of one YAML document."""
+    return parse(path.read_text(encoding="utf-8"))
