@@ -170,7 +170,7 @@ class HttpServer:
             if not waiting.poll(0):
                 return
 
-    def _accepted(self, _: Any, connection: socket.socket, address: Address, *__: Any, **___: Any) -> None:  # noqa: ANN401
+    def _accepted(self, _: object, connection: socket.socket, address: Address, *__: object, **___: object) -> None:
         """Stand where waitress makes a channel of a connection: with TLS, the handshake comes first."""
         if self._front:
             self._front.take(connection, address)
