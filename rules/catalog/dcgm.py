@@ -38,7 +38,6 @@ DCGM_SECTIONS = (
         "Activity",
         (
             _gauge("DEV_GPU_UTIL", "GPU utilization (in %).", "DEV_GPU_UTIL_RATIO"),
-            _gauge("DEV_MEM_COPY_UTIL", "Memory utilization (in %)."),
             _gauge("PROF_SM_ACTIVE", "Ratio of cycles an SM has at least 1 warp assigned.", "PROF_SM_UTIL_RATIO"),
             _gauge("PROF_PIPE_TENSOR_ACTIVE", "Ratio of cycles the tensor pipes are active.", "PROF_TENSOR_UTIL_RATIO"),
             _gauge("PROF_DRAM_ACTIVE", "Ratio of cycles device memory moves data.", "PROF_DRAM_UTIL_RATIO"),

@@ -2,7 +2,7 @@
 
 A whole GPU, also where it is cut into MIG slices: what only slices have is added up or, for activity, that of the
 busiest. A source that cannot give a signal leaves it absent; `GIVEN` says which can, and a test holds them to it.
-At most 30 series per GPU.
+At most 30 series per GPU, those of `score_signals.py` among them.
 """
 
 from rules.catalog.signal import Signal
@@ -15,7 +15,6 @@ _SOURCES = (
     Signal("gpu:gpu_memory_used:ratio", "ratio", "Used over total device memory."),
     Signal("gpu:gpu_memory_free_bytes", "bytes", "Free device memory."),
     Signal("gpu:gpu_utilization:ratio", "ratio", "Share of time in which a kernel ran; never judged alone."),
-    Signal("gpu:gpu_memory_busy:ratio", "ratio", "Share of time in which device memory was read or written."),
     Signal("gpu:gpu_sm_active:ratio", "ratio", "Share of cycles in which an SM had a warp, mean of all SMs."),
     Signal("gpu:gpu_tensor_active:ratio", "ratio", "Share of cycles in which the tensor pipes were active."),
     Signal("gpu:gpu_dram_active:ratio", "ratio", "Share of cycles in which device memory moved data."),
@@ -33,7 +32,6 @@ _SOURCES = (
     Signal("gpu:gpu_hw_slowdown:ratio_avg5m", "ratio", "Share of time with hardware slowdown: clocks halved or worse."),
     Signal("gpu:gpu_power_brake:ratio_avg5m", "ratio", "Share of time with the external power brake asserted."),
     # -- links
-    Signal("gpu:gpu_pcie_bytes_per_second", "bytes", "PCIe traffic, both directions, in the last sample."),
     Signal("gpu:gpu_pcie_busy:ratio", "ratio", "Busier PCIe direction over what the link can carry one way."),
     Signal("gpu:gpu_pcie_link_width:ratio", "ratio", "PCIe lanes in use over those that there are."),
     Signal("gpu:gpu_pcie_replays:rate5m", "replays", "PCIe packets sent again per second."),

@@ -10,6 +10,7 @@ Naming: `level:metric:operation`, the level being the labels that remain.
 from rules.catalog.fleet_signals import FLEET_SIGNALS
 from rules.catalog.gpu_signals import GPU_SIGNALS
 from rules.catalog.host_signals import HOST_SIGNALS
+from rules.catalog.score_signals import SCORE_SIGNALS
 from rules.catalog.signal import Signal
 from rules.catalog.slos import SLO_SIGNALS
 
@@ -199,5 +200,6 @@ _DERIVED = (
 )
 
 SIGNALS: dict[str, Signal] = {
-    signal.name: signal for signal in (*_DERIVED, *FLEET_SIGNALS, *HOST_SIGNALS, *GPU_SIGNALS, *SLO_SIGNALS)
+    signal.name: signal
+    for signal in (*_DERIVED, *FLEET_SIGNALS, *HOST_SIGNALS, *GPU_SIGNALS, *SLO_SIGNALS, *SCORE_SIGNALS)
 }

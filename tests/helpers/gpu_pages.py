@@ -49,7 +49,6 @@ class Device:
 # Field without `DCGM_FI_` -> its value in DCGM's unit.
 _FIELDS: Mapping[str, Callable[[Device], float]] = {
     "DEV_GPU_UTIL": lambda gpu: gpu("utilization_gpu_percent"),
-    "DEV_MEM_COPY_UTIL": lambda gpu: gpu("utilization_memory_percent"),
     "DEV_FB_FREE": lambda gpu: gpu("memory_free_bytes") // _MIB,
     "DEV_FB_USED": lambda gpu: gpu("memory_used_bytes") // _MIB,
     "DEV_FB_RESERVED": lambda gpu: gpu("memory_reserved_bytes") // _MIB,

@@ -12,9 +12,12 @@ from rules.catalog.thresholds.gpu import GPU
 from rules.catalog.thresholds.host import HOST
 from rules.catalog.thresholds.inference import INFERENCE
 from rules.catalog.thresholds.objectives import OBJECTIVES, Objective
+from rules.catalog.thresholds.scores import SCORES
 from rules.catalog.thresholds.slo import SLO
 from rules.catalog.thresholds.threshold import Threshold
 
 __all__ = ["OBJECTIVES", "THRESHOLDS", "Objective", "Threshold"]
 
-THRESHOLDS: dict[str, Threshold] = {threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *SLO)}
+THRESHOLDS: dict[str, Threshold] = {
+    threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *SLO, *SCORES)
+}
