@@ -76,22 +76,6 @@ int nvmlDeviceGetMaxClockInfo(const device_t *device, uint clock, uint *megahert
     return answer_uint(device, __func__, key, megahertz);
 }
 
-int nvmlDeviceGetSupportedClocksEventReasons(const device_t *device, ulong64 *reasons) {
-    return answer_u64(device, __func__, "clock_reasons_supported", reasons);
-}
-
-int nvmlDeviceGetSupportedClocksThrottleReasons(const device_t *device, ulong64 *reasons) {
-    return answer_u64(device, __func__, "clock_reasons_supported", reasons);
-}
-
-int nvmlDeviceGetCurrentClocksEventReasons(const device_t *device, ulong64 *reasons) {
-    return answer_u64(device, __func__, "clock_reasons", reasons);
-}
-
-int nvmlDeviceGetCurrentClocksThrottleReasons(const device_t *device, ulong64 *reasons) {
-    return answer_u64(device, __func__, "clock_reasons", reasons);
-}
-
 int nvmlDeviceGetViolationStatus(const device_t *device, uint policy, violation_t *found) {
     static const char *const POLICIES[] = {
         "power", "thermal", "sync_boost", "board_limit", "low_utilization", "reliability",
@@ -101,26 +85,6 @@ int nvmlDeviceGetViolationStatus(const device_t *device, uint policy, violation_
     found->reference = 1;
     if (NAME_OF(POLICIES, policy, "violation_ns.", key) != SUCCESS) return INVALID_ARGUMENT;
     return answer_u64(device, __func__, key, &found->violation);
-}
-
-int nvmlDeviceGetPowerUsage(const device_t *device, uint *milliwatts) {
-    return answer_uint(device, __func__, "power_mw", milliwatts);
-}
-
-int nvmlDeviceGetEnforcedPowerLimit(const device_t *device, uint *milliwatts) {
-    return answer_uint(device, __func__, "power_limit_mw", milliwatts);
-}
-
-int nvmlDeviceGetPowerManagementLimit(const device_t *device, uint *milliwatts) {
-    return answer_uint(device, __func__, "power_limit_mw", milliwatts);
-}
-
-int nvmlDeviceGetPowerManagementDefaultLimit(const device_t *device, uint *milliwatts) {
-    return answer_uint(device, __func__, "power_default_limit_mw", milliwatts);
-}
-
-int nvmlDeviceGetTotalEnergyConsumption(const device_t *device, ulong64 *millijoules) {
-    return answer_u64(device, __func__, "energy_mj", millijoules);
 }
 
 int nvmlDeviceGetTemperature(const device_t *device, uint sensor, uint *celsius) {
@@ -146,8 +110,6 @@ int nvmlDeviceGetTemperatureThreshold(const device_t *device, uint threshold, ui
     return answer_uint(device, __func__, key, celsius);
 }
 
-int nvmlDeviceGetNumFans(const device_t *device, uint *count) { return answer_uint(device, __func__, "fans", count); }
-
 int nvmlDeviceGetFanSpeed_v2(const device_t *device, uint fan, uint *percent) {
     char key[64];
     snprintf(key, sizeof key, "fan_percent.%u", fan);
@@ -161,22 +123,24 @@ int nvmlDeviceGetPcieThroughput(const device_t *device, uint counter, uint *kilo
     return answer_uint(device, __func__, key, kilobytes_per_second);
 }
 
-int nvmlDeviceGetCurrPcieLinkGeneration(const device_t *device, uint *generation) {
-    return answer_uint(device, __func__, "pcie_generation", generation);
-}
+/* Calls that give one value of the scenario as it stands there. */
+#define GIVES(call, type, answer, key) \
+    int call(const device_t *device, type *value) { return answer(device, __func__, key, value); }
+#define FIGURE(call, key) GIVES(call, uint, answer_uint, key)
+#define BIG_FIGURE(call, key) GIVES(call, ulong64, answer_u64, key)
 
-int nvmlDeviceGetMaxPcieLinkGeneration(const device_t *device, uint *generation) {
-    return answer_uint(device, __func__, "pcie_generation_max", generation);
-}
-
-int nvmlDeviceGetCurrPcieLinkWidth(const device_t *device, uint *width) {
-    return answer_uint(device, __func__, "pcie_width", width);
-}
-
-int nvmlDeviceGetMaxPcieLinkWidth(const device_t *device, uint *width) {
-    return answer_uint(device, __func__, "pcie_width_max", width);
-}
-
-int nvmlDeviceGetPcieReplayCounter(const device_t *device, uint *count) {
-    return answer_uint(device, __func__, "pcie_replays", count);
-}
+BIG_FIGURE(nvmlDeviceGetSupportedClocksEventReasons, "clock_reasons_supported")
+BIG_FIGURE(nvmlDeviceGetSupportedClocksThrottleReasons, "clock_reasons_supported")
+BIG_FIGURE(nvmlDeviceGetCurrentClocksEventReasons, "clock_reasons")
+BIG_FIGURE(nvmlDeviceGetCurrentClocksThrottleReasons, "clock_reasons")
+FIGURE(nvmlDeviceGetPowerUsage, "power_mw")
+FIGURE(nvmlDeviceGetEnforcedPowerLimit, "power_limit_mw")
+FIGURE(nvmlDeviceGetPowerManagementLimit, "power_limit_mw")
+FIGURE(nvmlDeviceGetPowerManagementDefaultLimit, "power_default_limit_mw")
+BIG_FIGURE(nvmlDeviceGetTotalEnergyConsumption, "energy_mj")
+FIGURE(nvmlDeviceGetNumFans, "fans")
+FIGURE(nvmlDeviceGetCurrPcieLinkGeneration, "pcie_generation")
+FIGURE(nvmlDeviceGetMaxPcieLinkGeneration, "pcie_generation_max")
+FIGURE(nvmlDeviceGetCurrPcieLinkWidth, "pcie_width")
+FIGURE(nvmlDeviceGetMaxPcieLinkWidth, "pcie_width_max")
+FIGURE(nvmlDeviceGetPcieReplayCounter, "pcie_replays")
