@@ -22,6 +22,7 @@ from recommender.health import (
     store_probe,
     watchdog_probe,
 )
+from recommender.heartbeats import HeartbeatCollector
 from recommender.http.app import create_app
 from recommender.http.context import Context
 from recommender.inventory import Inventory
@@ -112,6 +113,7 @@ def _wire(settings: Settings, inventory: Inventory, tokens: Tokens, database: Da
     telemetry.registry.register(StoreCollector(store, clock))
     telemetry.registry.register(AgentsCollector(store, clock))
     telemetry.registry.register(HealthCollector(health))
+    telemetry.registry.register(HeartbeatCollector((intake, rollout), store, clock))
     telemetry.registry.register(InventoryCollector(inventory, executors))
     parts = Context(
         store=store,

@@ -94,6 +94,8 @@ def _level(pack: _Pack) -> _Found:
 
 
 def _keeps(kept: frozenset[str], own: frozenset[str]) -> bool:
+    if own == frozenset(REPLICA_LABELS) and kept == own - {"model"}:
+        return True  # an engine that cannot be read tells no model
     return kept == own or (own == _SLO_LABELS and kept <= own and "service" in kept)
 
 

@@ -129,11 +129,18 @@ _ALERTS = (
     Alert("LLMErrorBudgetBurnSlow", Bottleneck.SLO_BURN, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
     Alert("ExporterDown", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
     Alert("LLMProbeUnreadable", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
+    Alert("LLMProbeFailing", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
+    Alert("LLMSignalsMissing", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
+    Alert("NodeSignalsMissing", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
+    Alert("ExporterCollectorFailing", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
+    Alert("RecommenderSilent", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
+    Alert("AlertsNotReceived", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
     Alert("RecommenderDown", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
     Alert("AlertmanagerUnreachable", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
     Alert("AlertsNotDelivered", Bottleneck.NONE, BottleneckKind.META, Severity.WARNING, "global"),
     Alert("RuleEvaluationFailing", Bottleneck.NONE, BottleneckKind.META, Severity.CRITICAL, "global"),
     Alert("RuleEvaluationMissed", Bottleneck.NONE, BottleneckKind.META, Severity.WARNING, "global"),
+    Alert("RuleEvaluationSlow", Bottleneck.NONE, BottleneckKind.META, Severity.WARNING, "global"),
     Alert("Watchdog", Bottleneck.NONE, BottleneckKind.META, Severity.NONE, "global"),
 )
 

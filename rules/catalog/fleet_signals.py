@@ -21,6 +21,7 @@ FLEET_SIGNALS = (
     Signal("service:llm_request_aborts:count5m", "requests", "Requests that were aborted in 5m."),
     Signal("service:llm_requests_rejected:ratio_rate5m", "ratio", "Rejected over offered requests; a lower bound."),
     Signal("service:llm_requests_rejected:count5m", "requests", "Requests rejected at admission in 5m."),
+    Signal("replica:llm_unreadable", "", "Present while an engine answers with a page that cannot be read."),
     # -- which services there are: replicas that do not answer, or are just gone, make none unknown
     Signal("service:llm_up:max10m", "", "1 if a replica answered in 10m, 0 if none did."),
     # -- replicas among each other

@@ -16,7 +16,12 @@ FOREIGN_SERIES = frozenset(
         "prometheus_rule_group_last_duration_seconds",
         # Alertmanager
         "alertmanager_notifications_failed_total",
-        # The recommender: recommender/telemetry.py and recommender/metrics.py
+        # The recommender: recommender/telemetry.py, recommender/heartbeats.py and recommender/metrics.py
+        "optiinfra_component_up",
+        "optiinfra_intake_backlog",
+        "optiinfra_intake_oldest_pending_seconds",
+        "optiinfra_loop_idle_seconds",
+        "optiinfra_watchdog_silent_seconds",
         "optiinfra_objective",
         "optiinfra_replica_knob",
         "optiinfra_webhook_notifications_total",

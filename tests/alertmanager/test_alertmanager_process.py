@@ -364,3 +364,24 @@ def test_failing_requests_are_muted_by_worse_and_by_an_engine_that_is_down_and_b
         [("LLMKVCachePressure", False), ("LLMRequestAborts", True), ("LLMRequestErrors", False)],
         service="kv",
     )
+
+
+def test_alerts_about_the_monitoring_mute_one_another_only_where_one_is_why(alertmanager: str) -> None:
+    post(
+        alertmanager,
+        alert("AlertsNotReceived", job="recommender"),
+        alert("AlertsNotDelivered", integration="email"),
+        alert("RecommenderSilent", loop="reconciler"),
+        alert("LLMTargetDown", service="meta", instance="q1:1", node="qn"),
+        alert("LLMProbeUnreadable", service="meta", instance="q2:1", node="qn", reason="content"),
+        alert("LLMProbeFailing", service="meta", instance="q3:1", node="qn"),
+        alert("LLMSignalsMissing", service="meta", instance="q4:1", node="qn"),
+        alert("GPULost", node="qn", gpu="0", uuid="GPU-0", fault="lost"),
+        alert("NodeSignalsMissing", node="qn"),
+    )
+    names = ("LLMTargetDown", "LLMProbeUnreadable", "LLMProbeFailing", "LLMSignalsMissing")
+    expect(alertmanager, [(name, False) for name in (*names, "GPULost", "NodeSignalsMissing")], node="qn")
+    expect(alertmanager, [("AlertsNotReceived", False)], alertname="AlertsNotReceived")
+    post(alertmanager, alert("AlertsNotDelivered", integration="webhook"))
+    expect(alertmanager, [("AlertsNotReceived", True)], alertname="AlertsNotReceived")
+    expect(alertmanager, [("RecommenderSilent", False)], alertname="RecommenderSilent")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, INFERENCE_FAMILIES, SCRAPE_FAMILIES
+from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, INFERENCE_FAMILIES, PRODUCT_FAMILIES, SCRAPE_FAMILIES
 from rules.catalog import ALERTS
 from rules.catalog.foreign import FOREIGN_SERIES
 
@@ -61,7 +61,7 @@ def test_every_query_parses(promtool: Callable[..., str], tmp_path: Path) -> Non
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_series_of_a_query_exists(page: Path, rules: list[dict[str, Any]]) -> None:
     recorded = {rule["record"] for rule in rules if "record" in rule}
-    families = {**INFERENCE_FAMILIES, **SCRAPE_FAMILIES, **HOST_FAMILIES, **GPU_FAMILIES}
+    families = {**INFERENCE_FAMILIES, **SCRAPE_FAMILIES, **HOST_FAMILIES, **GPU_FAMILIES, **PRODUCT_FAMILIES}
     for query in queries(page):
         bare = re.sub(r'\{[^}]*\}|"[^"]*"|\[[^\]]*\]|offset \w+|\b(by|on|ignoring|group_left) \([^)]*\)', " ", query)
         names = set(re.findall(r"\b[a-zA-Z_][\w:]*\b(?!\s*\()", bare)) - {"and", "or", "unless", "bool"}

@@ -11,6 +11,7 @@ from rules.catalog.thresholds.fleet import FLEET
 from rules.catalog.thresholds.gpu import GPU
 from rules.catalog.thresholds.host import HOST
 from rules.catalog.thresholds.inference import INFERENCE
+from rules.catalog.thresholds.meta import META
 from rules.catalog.thresholds.objectives import OBJECTIVES, Objective
 from rules.catalog.thresholds.scores import SCORES
 from rules.catalog.thresholds.slo import SLO
@@ -19,5 +20,5 @@ from rules.catalog.thresholds.threshold import Threshold
 __all__ = ["OBJECTIVES", "THRESHOLDS", "Objective", "Threshold"]
 
 THRESHOLDS: dict[str, Threshold] = {
-    threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *SLO, *SCORES)
+    threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *META, *SLO, *SCORES)
 }

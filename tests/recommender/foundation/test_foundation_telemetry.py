@@ -9,10 +9,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from recommender.executors import build
 from recommender.health import Health, Probe, ProbeFailed, Status, store_probe
+from recommender.heartbeats import HeartbeatCollector
 from recommender.inventory_file import parse_inventory
 from recommender.model import WorkflowState
 from recommender.store import Database, Store
+from recommender.store.store import WATCHDOG
 from recommender.telemetry import HealthCollector, InventoryCollector, StoreCollector, Telemetry
+from recommender.worker import Loop
 
 
 def text_of(*collectors: Any) -> str:
@@ -44,6 +47,28 @@ def test_the_backlog_has_a_size_and_an_age(store: Store, make_alert: Any, make_d
     text = text_of(StoreCollector(store, clock))
     assert "optiinfra_intake_backlog 1.0" in text
     assert "optiinfra_intake_oldest_pending_seconds 12.0" in text
+
+
+def test_loops_and_the_way_of_alerts_tell_how_long_they_have_been_silent(store: Store, clock: Any) -> None:
+    loop = Loop("intake", lambda: False, clock, 1.0, on_error=lambda _: None)
+    beats = HeartbeatCollector([loop], store, clock)
+    clock.advance(40)
+    assert 'optiinfra_loop_idle_seconds{loop="intake"} 40.0' in text_of(beats)
+    assert "optiinfra_watchdog_silent_seconds 40.0" in text_of(beats)  # never heard: since the start
+    loop.turn()
+    store.beat(WATCHDOG, clock.now())
+    clock.advance(5)
+    assert 'optiinfra_loop_idle_seconds{loop="intake"} 5.0' in text_of(beats)
+    assert "optiinfra_watchdog_silent_seconds 5.0" in text_of(beats)
+    clock.advance(3600)
+    after_a_restart = HeartbeatCollector([loop], store, clock)
+    assert "optiinfra_watchdog_silent_seconds 0.0" in text_of(after_a_restart)
+
+
+def test_without_the_store_nothing_is_said_of_the_way_of_alerts(database: Database, store: Store, clock: Any) -> None:
+    with database.write() as connection:
+        connection.execute(sa.text("DROP TABLE heartbeats"))
+    assert "optiinfra_watchdog_silent_seconds" not in text_of(HeartbeatCollector([], store, clock))
 
 
 def test_a_failing_store_leaves_gauges_out_and_says_that_it_is_down(
