@@ -7,6 +7,7 @@ from dashboards.layout import Cell, Row, dashboard, datasource_variable, graph, 
 from dashboards.overview import changes_annotation
 from dashboards.panels import AMBER, GREEN, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Scope, signal
+from dashboards.score_rows import replicas
 from dashboards.stack_rows import settings_table
 
 UID = "optiinfra-inference"
@@ -30,7 +31,15 @@ def build() -> core.Dashboard:
             label_variable("model", "Model", f'{running}{{service=~"$service"}}'),
             label_variable("instance", "Replica", 'replica:llm_up{service=~"$service"}'),
         ),
-        rows=(_state(), _saturation(), _latency(), _throughput(), _canary(), _configuration()),
+        rows=(
+            _state(),
+            replicas(_SCOPE, _ANY_MODEL),
+            _saturation(),
+            _latency(),
+            _throughput(),
+            _canary(),
+            _configuration(),
+        ),
         annotations=(changes_annotation(),),
     )
 

@@ -6,6 +6,7 @@ from dashboards import queries
 from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, graph, label_variable
 from dashboards.panels import AMBER, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
+from dashboards.score_rows import services
 from dashboards.stack_rows import itself, machines, settings_table
 
 UID = "optiinfra-overview"
@@ -28,7 +29,15 @@ def build() -> core.Dashboard:
             label_variable("service", "Service", "replica:llm_up"),
             label_variable("node", "Node", "node:host_cpu_busy:ratio"),
         ),
-        rows=(_wrong(), _decisions(), _objectives(), _load(), machines(_SCOPE), itself()),
+        rows=(
+            _wrong(),
+            services(_SCOPE, _INFERENCE_LINK),
+            _decisions(),
+            _objectives(),
+            _load(),
+            machines(_SCOPE),
+            itself(),
+        ),
         annotations=(changes_annotation(),),
     )
 

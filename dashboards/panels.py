@@ -29,13 +29,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a query's value, its heading, unit and colours."""
+    """One column of a table: a query's value, its heading, unit and colours: `base` below the first of the steps."""
 
     heading: str
     query: Query
     steps: tuple[Step, ...] = ()
     decimals: int | None = None
     width: int | None = None
+    base: str = GREEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _column_override(column: Column) -> Mapping[str, Any]:
     if column.width is not None:
         properties["custom.width"] = column.width
     if column.steps:
-        properties["thresholds"] = {"mode": "absolute", "steps": _steps(column.steps)}
+        properties["thresholds"] = {"mode": "absolute", "steps": _steps(column.steps, column.base)}
         # Grafana 7 and 8 read displayMode, later ones cellOptions; each ignores the other.
         properties["custom.displayMode"] = "color-text"
         properties["custom.cellOptions"] = {"type": "color-text"}

@@ -111,6 +111,24 @@ def by_replica(name: str, scope: Scope) -> Query:
     return Query(f"max by (service, model, instance, engine, node) ({one.expr})", "", one.unit)
 
 
+def score(name: str, scope: Scope) -> Query:
+    """A score of a service as one row (for tables): scores know no model."""
+    one = signal(name, scope)
+    return Query(f"max by (service) ({one.expr})", "", one.unit)
+
+
+def part(name: str, parts: str, scope: Scope) -> Query:
+    """The lowest of some parts of a service's score, one row a service; `parts` is a regular expression of names."""
+    one = signal(name, scope)
+    return Query(f'min by (service) ({name}{{{scope.service}, part=~"{parts}"}})', "", one.unit)
+
+
+def use(scope: Scope) -> Query:
+    """How much of a service is in use, and in words by the label `state`; one row a service."""
+    one = signal("service:utilization:state", scope)
+    return Query(f"max by (service, state) ({one.expr})", "", one.unit)
+
+
 def objective(name: str) -> Query:
     """What a service promises, whatever its model: the inventory's objective, else the default."""
     promised = OBJECTIVES[name]

@@ -17,6 +17,7 @@ from exporters.catalog import Engine, load_engine
 from exporters.exposition import Reader
 from exporters.inference.mapping import Mapper
 from exporters.inference.render import render
+from rules.catalog.score_signals import SCORE_SIGNALS
 from tests.helpers import quick_yaml
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
@@ -116,8 +117,20 @@ def ever_fired(matchers: str) -> str:
     return f'count by (service, alertname) (max_over_time(ALERTS{{alertstate="firing",{matchers}}}[10m]))'
 
 
+def never(expr: str) -> dict[str, Any]:
+    """`expr` gives nothing."""
+    return {"expr": expr, "eval_time": "10m", "exp_samples": []}
+
+
 ADMISSION = {"saturated": {"alertname": "LLMAdmissionLimited"}}
 SYMPTOMS = ever_fired('kind="symptom"')
+CAUSED = ("saturated", "kv_pressure")
+BOUNDED = {
+    signal.name: 100 if signal.name.endswith(":score") else 1
+    for signal in SCORE_SIGNALS
+    if signal.name.endswith((":score", "_part:ratio", "_coverage:ratio", ":state"))
+}
+USES = [name for name in BOUNDED if name.endswith(":state")]
 EXPECTED = (
     # Which evidence of a replica ever appeared: one cause each in two states, none in the others.
     expectation(
@@ -141,6 +154,14 @@ EXPECTED = (
     # How soon: a minute of `for` after the rates know their first values; a plateau needs its two minutes first.
     expectation(ever_fired('alertname="LLMAdmissionLimited"'), ADMISSION, at="1m30s", variants=("limit-known",)),
     expectation(ever_fired('alertname="LLMAdmissionLimited"'), ADMISSION, at="3m30s"),
+    # Scores agree: what has a cause is critical, what has none is healthy; and at no moment do they leave their bounds.
+    expectation(
+        "count by (service, band) (service:health:band)",
+        {state: {"band": "critical" if state in CAUSED else "healthy"} for state in STATES},
+    ),
+    *(never(f"max_over_time({name}[10m]) > {most}") for name, most in BOUNDED.items()),
+    *(never(f"min_over_time({name}[10m]) < 0") for name in BOUNDED),
+    *(never(f"max_over_time((count without (state) ({name}))[10m:15s]) > 1") for name in USES),
 )
 
 

@@ -1,4 +1,4 @@
-"""Every query of docs/cookbook.md parses, reads series that exist, and gives the answer that the page shows."""
+"""Queries of docs/cookbook.md and docs/scores.md parse, read series that exist, and give the answers that they show."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from rules.lint import findings
@@ -13,15 +14,17 @@ from rules.pack import CONFIGURATION, RULES_DIR, Rule, load_rules
 from tests.helpers import quick_yaml
 from tests.helpers.example_fleet import INTERVAL_SECONDS, input_series
 
-PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = {"cookbook.md": 20, "scores.md": 5}  # questions
 RECIPE = re.compile(r"^### (\d+)\. (.*?)\n.*?```promql\n(.*?)\n```\n+```text\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 SAMPLE = re.compile(r"^(\{.*\}) (\S+)$")
 
 
-def recipes() -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Question, query and the samples of the answer."""
+def recipes(*pages: str) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Question, query and the samples of the answer; of all pages unless some are named."""
     found = []
-    for number, question, query, answer in RECIPE.findall(PAGE.read_text(encoding="utf-8")):
+    texts = [(DOCS / page).read_text(encoding="utf-8") for page in pages or PAGES]
+    for number, question, query, answer in (recipe for text in texts for recipe in RECIPE.findall(text)):
         lines = [SAMPLE.match(line) for line in answer.splitlines()]
         samples = [{"labels": line[1], "value": float(line[2])} for line in lines if line]
         assert len(samples) == len(lines), f"{number}: an answer is labels and a value on each line"
@@ -29,12 +32,13 @@ def recipes() -> list[tuple[str, str, list[dict[str, Any]]]]:
     return found
 
 
-def test_the_page_answers_twenty_questions() -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    assert len(recipes()) == 20
-    assert re.findall(r"^### (\d+)\.", page, re.MULTILINE) == [str(number) for number in range(1, 21)]
-    assert page.count("```promql") == 20
-    assert all(question.endswith("?") for question, _, _ in recipes())
+@pytest.mark.parametrize(("page", "count"), PAGES.items())
+def test_a_page_answers_all_of_its_questions(page: str, count: int) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8")
+    assert len(recipes(page)) == count
+    assert re.findall(r"^### (\d+)\.", text, re.MULTILINE) == [str(number) for number in range(1, count + 1)]
+    assert text.count("```promql") == count
+    assert all(question.endswith("?") for question, _, _ in recipes(page))
 
 
 def test_every_query_reads_series_that_exist_and_matches_label_sets() -> None:
