@@ -24,9 +24,14 @@ EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 EXPORTER = [sys.executable, "-c", "from exporters.cli import exporter; exporter()", "--port=0", "--collectors=load"]
 
 
-@pytest.fixture(name="folder")
-def _folder(tmp_path: Path, authority: Any, server_certificate: tuple[Path, Path]) -> Path:
+TLS = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "clients-ca.pem"}
+IDENTITY = {"cert_file": "prometheus.pem", "key_file": "prometheus.key"}
+
+
+@pytest.fixture(name="folder", scope="module")
+def _folder(tmp_path_factory: pytest.TempPathFactory, authority: Any, server_certificate: tuple[Path, Path]) -> Path:
     """What both sides need, under the names of the examples."""
+    folder = tmp_path_factory.mktemp("scraped")
     for name, source in (
         ("exporter.pem", server_certificate[0]),
         ("exporter.key", server_certificate[1]),
@@ -35,19 +40,19 @@ def _folder(tmp_path: Path, authority: Any, server_certificate: tuple[Path, Path
         ("prometheus.pem", authority.issue("prometheus", "DNS:prometheus.example")[0]),
         ("prometheus.key", authority.folder / "prometheus.key"),
     ):
-        shutil.copy(source, tmp_path / name)
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "exporter.password").write_text("right")
-    (tmp_path / "secrets" / "wrong.password").write_text("wrong")
-    return tmp_path
+        shutil.copy(source, folder / name)
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "exporter.password").write_text("right")
+    (folder / "secrets" / "wrong.password").write_text("wrong")
+    return folder
 
 
-def web_config(folder: Path, hashed: Callable[[str], str], **tls: str) -> Path:
+def web_config(folder: Path, hashed: Callable[[str], str], name: str, **tls: str) -> Path:
     """The example for the exporter, with a password that we know."""
     config = yaml.safe_load((EXAMPLES / "web-config.yml").read_text(encoding="utf-8"))
     config["basic_auth_users"] = {"prometheus": hashed("right")}
     config["tls_server_config"].update(tls)
-    path = folder / "web-config.yml"
+    path = folder / f"{name}.yml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
 
@@ -60,12 +65,6 @@ def scrape_job(name: str, target: str, **changes: Any) -> dict[str, Any]:
     for key, value in changes.items():
         job[key] = {**job[key], **value} if isinstance(value, dict) else value
     return job
-
-
-@pytest.fixture(name="stack")
-def _stack() -> Iterator[contextlib.ExitStack]:
-    with contextlib.ExitStack() as stack:
-        yield stack
 
 
 def started(stack: contextlib.ExitStack, command: list[str], folder: Path, log: Path) -> None:
@@ -88,7 +87,7 @@ def until(find: Callable[[], Any], log: Path) -> Any:
 
 def exporter(stack: contextlib.ExitStack, folder: Path, config: Path) -> str:
     """Start it and give its address."""
-    log = folder / "exporter.log"
+    log = config.with_suffix(".log")
     started(stack, [*EXPORTER, "--web-config-file", str(config)], folder, log)
     event: dict[str, Any] = until(lambda: json.loads(log.read_text(encoding="utf-8").splitlines()[-1]), log)
     return urllib.parse.urlsplit(event["url"]).netloc
@@ -120,32 +119,32 @@ def prometheus(stack: contextlib.ExitStack, folder: Path, *jobs: dict[str, Any])
     return ask("up")
 
 
-def test_prometheus_scrapes_with_the_password_and_not_without(
-    stack: contextlib.ExitStack, folder: Path, hashed: Callable[[str], str]
-) -> None:
-    target = exporter(stack, folder, web_config(folder, hashed))
-    up = prometheus(
-        stack,
-        folder,
-        scrape_job("right", target),
-        scrape_job("wrong_password", target, basic_auth={"password_file": "secrets/wrong.password"}),
-        scrape_job("wrong_name", target, basic_auth={"username": "prometheu"}),
-        scrape_job("plain_http", target, scheme="http", tls_config={}),
-        scrape_job("unknown_authority", target, tls_config={"ca_file": "prometheus.pem"}),
-    )
+@pytest.fixture(name="up", scope="module")
+def _up(folder: Path, hashed: Callable[[str], str]) -> Iterator[dict[str, float]]:
+    """`up` by job: one Prometheus scrapes an exporter that wants a password, and one that wants a certificate too."""
+    with contextlib.ExitStack() as stack:
+        asking = exporter(stack, folder, web_config(folder, hashed, "password"))
+        strict = exporter(stack, folder, web_config(folder, hashed, "certificate", **TLS))
+        yield prometheus(
+            stack,
+            folder,
+            scrape_job("right", asking),
+            scrape_job("wrong_password", asking, basic_auth={"password_file": "secrets/wrong.password"}),
+            scrape_job("wrong_name", asking, basic_auth={"username": "prometheu"}),
+            scrape_job("plain_http", asking, scheme="http", tls_config={}),
+            scrape_job("unknown_authority", asking, tls_config={"ca_file": "prometheus.pem"}),
+            scrape_job("with_certificate", strict, tls_config=IDENTITY),
+            scrape_job("without_certificate", strict),
+        )
 
-    assert up == {"right": 1, "wrong_password": 0, "wrong_name": 0, "plain_http": 0, "unknown_authority": 0}
+
+def test_prometheus_scrapes_with_the_password_and_not_without(up: dict[str, float]) -> None:
+    refused = ("wrong_password", "wrong_name", "plain_http", "unknown_authority")
+    assert {job: up[job] for job in ("right", *refused)} == {"right": 1, **dict.fromkeys(refused, 0)}
 
 
-def test_prometheus_scrapes_with_its_certificate_where_one_is_required_and_not_without(
-    stack: contextlib.ExitStack, folder: Path, hashed: Callable[[str], str]
-) -> None:
-    tls = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": "clients-ca.pem"}
-    target = exporter(stack, folder, web_config(folder, hashed, **tls))
-    identity = {"cert_file": "prometheus.pem", "key_file": "prometheus.key"}
-    up = prometheus(stack, folder, scrape_job("with", target, tls_config=identity), scrape_job("without", target))
-
-    assert up == {"with": 1, "without": 0}
+def test_prometheus_scrapes_with_its_certificate_where_one_is_required_and_not_without(up: dict[str, float]) -> None:
+    assert (up["with_certificate"], up["without_certificate"]) == (1, 0)
 
 
 def test_the_examples_are_valid_for_prometheus() -> None:
