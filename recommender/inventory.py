@@ -26,6 +26,7 @@ Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Argument = Annotated[str, Field(min_length=1)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]  # no objective is "always"
+Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # nothing is free: a price of 0 would hide all cost
 Path = tuple[str | int, ...]
 
 
@@ -92,6 +93,27 @@ class DeclaredSettings(_Config):
     def declared(self) -> dict[str, KnobValue]:
         """The settings that the inventory gives, by knob."""
         return {name: value for name, value in self if value is not None}
+
+
+class CostConfig(_Config):
+    """What an hour of one replica costs: its own price, or that of its GPUs. One currency for a whole inventory."""
+
+    per_replica_hour: Price | None = None
+    per_gpu_hour: Price | None = None
+    gpus_per_replica: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _one_price(self) -> "CostConfig":
+        if (self.per_replica_hour is None) == (self.per_gpu_hour is None):
+            raise ValueError("write either per_replica_hour or per_gpu_hour (with gpus_per_replica, where it is not 1)")
+        return self
+
+    @property
+    def replica_hour(self) -> float:
+        """Price of one replica for an hour."""
+        if self.per_replica_hour is not None:
+            return self.per_replica_hour
+        return (self.per_gpu_hour or 0.0) * self.gpus_per_replica
 
 
 class CompanionConfig(_Config):
@@ -180,6 +202,7 @@ class ServiceConfig(_Config):
     scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
     settings: DeclaredSettings = DeclaredSettings()
+    cost: CostConfig | None = None
     replicas: tuple[ReplicaConfig, ...] = ()
     executor: ExecutorConfig = ExecutorConfig()
     policy: PolicyConfig = PolicyConfig()

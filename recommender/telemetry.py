@@ -100,12 +100,19 @@ class StoreCollector(Collector):
         """Gauges; none when the store cannot be read."""
         try:
             states, backlog = self._store.count_by_state(), self._store.backlog()
+            in_flight = self._store.in_flight()
         except StoreUnavailable:
             return
         current = GaugeMetricFamily("optiinfra_workflows", "Workflows by state.", labels=["state"])
         for state in WorkflowState:
             current.add_metric([state.value], states.get(state, 0))
         yield current
+        active = GaugeMetricFamily(
+            "optiinfra_workflows_in_flight", "Workflows of a service that are being carried out.", labels=["service"]
+        )
+        for service, count in sorted(in_flight.items()):
+            active.add_metric([service], count)
+        yield active
         finished = Metric("optiinfra_workflows_finished", "Workflows that are over, by how they ended.", "counter")
         for state in sorted(TERMINAL):
             finished.add_sample("optiinfra_workflows_finished_total", {"state": state.value}, states.get(state, 0))
@@ -155,7 +162,7 @@ class InventoryCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Objectives that the inventory sets, and each replica's knobs that are numbers."""
+        """Objectives that the inventory sets, what replicas cost, and each replica's knobs that are numbers."""
         objectives = GaugeMetricFamily(
             "optiinfra_objective", "Objective of a service.", labels=["service", "objective"]
         )
@@ -164,15 +171,23 @@ class InventoryCollector(Collector):
             "Setting of a replica: from its configuration file, else from the inventory.",
             labels=["service", "instance", "knob"],
         )
+        costs = GaugeMetricFamily(
+            "optiinfra_replica_cost_per_hour",
+            "Price of an hour of a replica, in the currency of the inventory.",
+            labels=["service", "instance"],
+        )
         for name, service in self._inventory.services.items():
             for objective, value in service.objectives.declared().items():
                 objectives.add_metric([name, objective], value)
             for target in self._inventory.targets(name):
+                if service.cost is not None:
+                    costs.add_metric([name, target.instance], service.cost.replica_hour)
                 for knob, setting in sorted(self._settings(service, target).items()):
                     if isinstance(setting, bool | int | float):
                         knobs.add_metric([name, target.instance, knob], float(setting))
         yield objectives
         yield knobs
+        yield costs
 
     def _settings(self, service: ServiceConfig, target: ReplicaTarget) -> dict[str, KnobValue]:
         declared = service.settings.declared()

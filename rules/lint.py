@@ -20,6 +20,8 @@ _LEVELS = {"replica": REPLICA_LABELS, "service": SERVICE_LABELS, "node": NODE_LA
 _UTILIZATION = re.compile(r"gpu_utilization|GPU_UTIL|utilization_gpu")
 # Objectives are a service's, whatever models it serves; an engine has bucket bounds of its own.
 _SLO_LABELS = frozenset({"service", "engine", "slo"})
+# Capacity is a service's, whatever models its replicas name: of places for requests, or of KV cache.
+_CAPACITY_LABELS = frozenset({"service", "resource"})
 _FIGURES = re.compile(r"(service:)?threshold:|service:objective:")
 _PER_SERVICE = frozenset(threshold.series for threshold in THRESHOLDS.values() if threshold.per_service)
 _ASKED_IN_TEXT = re.compile(r"(?<!service:)(threshold:\w+)(\{service=''\})?")
@@ -84,7 +86,7 @@ def _level(pack: _Pack) -> _Found:
         level = rule.name.partition(":")[0]
         if level not in _LEVELS or rule.name.startswith("service:objective:"):
             continue
-        own = _SLO_LABELS if rule.name.startswith("service:slo_") else frozenset(_LEVELS[level])
+        own = _own_labels(rule, level)
         joins = {node.labels for node in walk(tree) if isinstance(node, Binary) and node.matching == "on"}
         for node in walk(tree):
             if isinstance(node, Aggregation) and not node.without and node.labels:
@@ -93,10 +95,16 @@ def _level(pack: _Pack) -> _Found:
                     yield rule.place, f"by ({', '.join(sorted(node.labels))}) is neither the {level}'s nor a join's"
 
 
+def _own_labels(rule: Rule, level: str) -> frozenset[str]:
+    if level == "service" and rule.file.endswith("capacity.yml"):
+        return _CAPACITY_LABELS
+    return _SLO_LABELS if rule.name.startswith("service:slo_") else frozenset(_LEVELS[level])
+
+
 def _keeps(kept: frozenset[str], own: frozenset[str]) -> bool:
     if own == frozenset(REPLICA_LABELS) and kept == own - {"model"}:
         return True  # an engine that cannot be read tells no model
-    return kept == own or (own == _SLO_LABELS and kept <= own and "service" in kept)
+    return kept == own or (own in (_SLO_LABELS, _CAPACITY_LABELS) and kept <= own and "service" in kept)
 
 
 def _figures(pack: _Pack) -> _Found:

@@ -42,6 +42,9 @@ PRECEDENCE = (
     Bottleneck.CACHE_INEFFICIENCY,
     Bottleneck.FILESYSTEM_FULL,
     Bottleneck.GPU_REPAIR_PENDING,
+    Bottleneck.PREDICTED_SATURATION,
+    Bottleneck.OVER_PROVISIONED,
+    Bottleneck.COST_PER_TOKEN,
 )
 
 # Without these of every replica that answers, "nothing holds" would only mean "nothing is known".

@@ -5,6 +5,7 @@ One function a class, from a scope to its discriminators. Labels are words that 
 
 from collections.abc import Callable, Mapping
 
+from recommender.diagnosis.capacity import CAPACITY
 from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
 from recommender.diagnosis.fleet import FLEET
 from recommender.diagnosis.hardware import HARDWARE
@@ -195,5 +196,6 @@ DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.LOW_THROUGHPUT: _low_throughput,
     Bottleneck.CACHE_INEFFICIENCY: _cache_inefficiency,
     **FLEET,
+    **CAPACITY,
     **HARDWARE,
 }

@@ -35,6 +35,9 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.SLO_BURN: "the error budget burns too fast",
     Bottleneck.LOW_THROUGHPUT: "tokens come slower than this engine has shown it can",
     Bottleneck.CACHE_INEFFICIENCY: "long prompts are computed again",
+    Bottleneck.PREDICTED_SATURATION: "the service will be full soon",
+    Bottleneck.OVER_PROVISIONED: "the service has more replicas than it needs",
+    Bottleneck.COST_PER_TOKEN: "tokens cost more than they did",
 }
 
 # Harm to come, none yet: these explain no symptom.

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from recommender.playbooks import (
     admission_limited,
     cache_inefficiency,
+    capacity,
     engine_down,
     gpu_hardware,
     gpu_memory_pressure,
@@ -51,6 +52,9 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.DECODE_BANDWIDTH_BOUND: gpu_use.DECODE_BANDWIDTH_BOUND,
     Bottleneck.GPU_IDLE: gpu_use.IDLE,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
+    Bottleneck.PREDICTED_SATURATION: capacity.PREDICTED_SATURATION,
+    Bottleneck.OVER_PROVISIONED: capacity.OVER_PROVISIONED,
+    Bottleneck.COST_PER_TOKEN: capacity.COST_PER_TOKEN,
 }
 
 __all__ = ["PLAYBOOKS", "Advice", "Effects", "PlanContext", "Playbook"]

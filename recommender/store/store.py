@@ -129,6 +129,11 @@ class Store:
         with self._database.read() as connection:
             return workflow_rows.find(connection, states, service, limit)
 
+    def in_flight(self) -> dict[str, int]:
+        """How many workflows of each service are in flight; services without any are left out."""
+        with self._database.read() as connection:
+            return workflow_rows.count_active_by_service(connection)
+
     def count_by_state(self) -> dict[WorkflowState, int]:
         """How many workflows are in each state that has any."""
         with self._database.read() as connection:

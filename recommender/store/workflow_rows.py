@@ -97,6 +97,12 @@ def count_by_state(connection: sa.Connection) -> dict[WorkflowState, int]:
     return {WorkflowState(state): count for state, count in connection.execute(query)}
 
 
+def count_active_by_service(connection: sa.Connection) -> dict[str, int]:
+    """How many workflows of each service are in flight; services without any are left out."""
+    query = sa.select(_C.service, sa.func.count().label("workflows")).where(_C.state.in_(ACTIVE)).group_by(_C.service)
+    return {row.service: row.workflows for row in connection.execute(query)}
+
+
 def _columns(workflow: Workflow) -> dict[str, object]:
     return {
         "service": workflow.service,

@@ -55,6 +55,9 @@ class Bottleneck(StrEnum):
     TARGET_DOWN = "target_down"  # B20
     ENGINE_FROZEN = "engine_frozen"  # B20
     SLO_BURN = "slo_burn"  # B21
+    PREDICTED_SATURATION = "predicted_saturation"  # B22
+    OVER_PROVISIONED = "over_provisioned"  # B23
+    COST_PER_TOKEN = "cost_per_token"  # noqa: S105 - B24, a bottleneck and not a password
     NONE = "none"  # alerts about the monitoring itself
 
 
@@ -127,6 +130,11 @@ _ALERTS = (
     Alert("LLMEngineFrozen", Bottleneck.ENGINE_FROZEN, BottleneckKind.FAULT, Severity.CRITICAL, "replica"),
     Alert("LLMErrorBudgetBurnFast", Bottleneck.SLO_BURN, BottleneckKind.SYMPTOM, Severity.CRITICAL, "service"),
     Alert("LLMErrorBudgetBurnSlow", Bottleneck.SLO_BURN, BottleneckKind.SYMPTOM, Severity.WARNING, "service"),
+    Alert(
+        "LLMPredictedSaturation", Bottleneck.PREDICTED_SATURATION, BottleneckKind.CAPACITY, Severity.WARNING, "service"
+    ),
+    Alert("LLMOverProvisioned", Bottleneck.OVER_PROVISIONED, BottleneckKind.CAPACITY, Severity.INFO, "service"),
+    Alert("LLMCostPerTokenHigh", Bottleneck.COST_PER_TOKEN, BottleneckKind.CAPACITY, Severity.INFO, "service"),
     Alert("ExporterDown", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "node"),
     Alert("LLMProbeUnreadable", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),
     Alert("LLMProbeFailing", Bottleneck.TARGET_DOWN, BottleneckKind.META, Severity.WARNING, "replica"),

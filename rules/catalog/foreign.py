@@ -23,9 +23,11 @@ FOREIGN_SERIES = frozenset(
         "optiinfra_loop_idle_seconds",
         "optiinfra_watchdog_silent_seconds",
         "optiinfra_objective",
+        "optiinfra_replica_cost_per_hour",
         "optiinfra_replica_knob",
         "optiinfra_webhook_notifications_total",
         "optiinfra_workflows",
+        "optiinfra_workflows_in_flight",
     }
 )
 

@@ -7,6 +7,7 @@ by `rules/signals.yml` from source signals only, so a new engine or exporter add
 Naming: `level:metric:operation`, the level being the labels that remain.
 """
 
+from rules.catalog.capacity_signals import CAPACITY_SIGNALS
 from rules.catalog.fleet_signals import FLEET_SIGNALS
 from rules.catalog.gpu_signals import GPU_SIGNALS
 from rules.catalog.host_signals import HOST_SIGNALS
@@ -201,5 +202,13 @@ _DERIVED = (
 
 SIGNALS: dict[str, Signal] = {
     signal.name: signal
-    for signal in (*_DERIVED, *FLEET_SIGNALS, *HOST_SIGNALS, *GPU_SIGNALS, *SLO_SIGNALS, *SCORE_SIGNALS)
+    for signal in (
+        *_DERIVED,
+        *FLEET_SIGNALS,
+        *HOST_SIGNALS,
+        *GPU_SIGNALS,
+        *SLO_SIGNALS,
+        *SCORE_SIGNALS,
+        *CAPACITY_SIGNALS,
+    )
 }

@@ -7,6 +7,7 @@ objective comes from the inventory as `optiinfra_objective{service,objective}` a
 defaults; a test holds them equal to the YAML. `source` cites `tuning.md`; `[G]` marks a guess to calibrate.
 """
 
+from rules.catalog.thresholds.capacity import CAPACITY
 from rules.catalog.thresholds.fleet import FLEET
 from rules.catalog.thresholds.gpu import GPU
 from rules.catalog.thresholds.host import HOST
@@ -20,5 +21,5 @@ from rules.catalog.thresholds.threshold import Threshold
 __all__ = ["OBJECTIVES", "THRESHOLDS", "Objective", "Threshold"]
 
 THRESHOLDS: dict[str, Threshold] = {
-    threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *META, *SLO, *SCORES)
+    threshold.name: threshold for threshold in (*INFERENCE, *FLEET, *GPU, *HOST, *META, *SLO, *SCORES, *CAPACITY)
 }

@@ -41,6 +41,16 @@ def test_workflows_are_counted_by_state(store: Store, make_workflow: Any, clock:
     assert 'optiinfra_workflows_finished_total{state="succeeded"} 1.0' in text
 
 
+def test_workflows_in_flight_are_told_by_service_so_that_nothing_is_scaled_in_under_them(
+    store: Store, make_workflow: Any, clock: Any
+) -> None:
+    store.create(make_workflow("a", service="chat", state=WorkflowState.CANARY), [])
+    store.create(make_workflow("b", service="idle", state=WorkflowState.SUCCEEDED), [])
+    store.create(make_workflow("c", service="asks"), [])
+    found = [line for line in text_of(StoreCollector(store, clock)).splitlines() if "in_flight{" in line]
+    assert found == ['optiinfra_workflows_in_flight{service="chat"} 1.0']
+
+
 def test_the_backlog_has_a_size_and_an_age(store: Store, make_alert: Any, make_delivery: Any, clock: Any) -> None:
     store.record(make_delivery(make_alert()), clock.now(), 10)
     clock.advance(12)
@@ -105,6 +115,21 @@ services:
         'optiinfra_replica_knob{instance="b:1",knob="max_batched_tokens",service="chat"} 2048.0',
         'optiinfra_replica_knob{instance="b:1",knob="max_running_requests",service="chat"} 8.0',
     }
+
+
+def test_what_a_replica_costs_comes_from_its_price_or_from_that_of_its_gpus() -> None:
+    inventory = parse_inventory("""\
+services:
+  chat: {engine: vllm, cost: {per_gpu_hour: 2.5, gpus_per_replica: 4}, replicas: [{url: "http://a:1"}]}
+  draft: {engine: vllm, cost: {per_replica_hour: 1.2}, replicas: [{url: "http://b:1"}, {url: "http://b:2"}]}
+  free: {engine: vllm, replicas: [{url: "http://c:1"}]}
+""")
+    text = text_of(InventoryCollector(inventory, build({})))
+    assert [line for line in text.splitlines() if line.startswith("optiinfra_replica_cost_per_hour{")] == [
+        'optiinfra_replica_cost_per_hour{instance="a:1",service="chat"} 10.0',
+        'optiinfra_replica_cost_per_hour{instance="b:1",service="draft"} 1.2',
+        'optiinfra_replica_cost_per_hour{instance="b:2",service="draft"} 1.2',
+    ]
 
 
 def failing() -> bool:

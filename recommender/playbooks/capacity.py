@@ -1,0 +1,122 @@
+"""P22-P24: replicas before they are needed, replicas that are not needed, and tokens that cost more than they did.
+
+The counts are those of `rules/capacity.yml`, which autoscalers read too. Nothing here changes a knob.
+"""
+
+from recommender.figures import figure
+from recommender.model import Evidence, Finding
+from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
+from recommender.sizing import NotApplicable
+
+_EXPECTED = "service:llm_replicas_expected:count"
+_CANDIDATE = "replica:llm_scale_in:candidate"
+
+
+def _scale_out(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P22: the desired count, which holds what is forecast at the usual use of each replica."""
+    replicas, desired = evidence.value(_EXPECTED), evidence.value("service:llm_replicas_desired:count")
+    if replicas is None or desired is None:
+        return NotApplicable("the number of replicas, or of those desired, is unknown")
+    if desired <= replicas:
+        return NotApplicable(f"{replicas:g} replicas are what is desired, also for the demand that is forecast")
+    usage = figure(evidence.value("service:llm_capacity_usage:forecast_max"), "ratio")
+    return Advice(
+        f"Run {desired:g} replicas instead of {replicas:g}: demand is forecast to be {usage} of what they can take. "
+        "Start them now, for a replica needs minutes until it serves."
+    )
+
+
+def _scale_in(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P23 no. 1: the smallest step down, and how a replica is taken away (tuning §5.4)."""
+    replicas, after = evidence.value(_EXPECTED), evidence.value("service:llm_scale_in_replicas:count")
+    if replicas is None or after is None:
+        return NotApplicable("the number of replicas is unknown")
+    usage = figure(evidence.value("service:llm_scale_in_usage:max"), "ratio")
+    victim = next((i for i in sorted(evidence.replica_readings) if evidence.value(_CANDIDATE, i) is not None), None)
+    which = f"{victim} has least to do" if victim else "Choose the one with the fewest running requests"
+    return Advice(
+        f"Run {after:g} replicas instead of {replicas:g}: {usage} of what they can take would be in use. {which}. Stop "
+        "sending it requests, wait until those that it has are done (two minutes at least), then stop it. Wait half an "
+        "hour before the next, and go back at once when an error budget burns."
+    )
+
+
+def _explain_cost(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P24: the figures that tell utilisation, mix and throughput apart (tuning B24)."""
+    cost = evidence.value("service:llm_cost_per_million_tokens:1h")
+    week = evidence.value("service:llm_cost_per_million_tokens:avg7d")
+    if cost is None or week is None:
+        return NotApplicable("what tokens cost, or cost in a week, is unknown")
+    running, places = (
+        evidence.value(f"service:llm_{name}:sum") for name in ("requests_running", "max_running_requests")
+    )
+    prompt, answer = (evidence.value(f"service:llm_{name}_tokens:rate5m") for name in ("prompt", "generation"))
+    used = figure(running / places, "ratio") if running is not None and places else "an unknown share"
+    mix = figure(prompt / answer) if prompt is not None and answer else "an unknown number of"
+    return Advice(
+        f"A million tokens cost {cost:.2f}, {week:.2f} on average of a week. Look first at utilisation: {used} of the "
+        f"places for requests are in use, and replicas that wait are paid for. Then at the mix: there are {mix} prompt "
+        f"tokens for each generated one, and generated ones are dear. Then at throughput: {figure(answer)} tokens a "
+        "second are generated; compare with the same load before the last change."
+    )
+
+
+PREDICTED_SATURATION = (
+    Playbook("P22.1", "Start replicas before they are needed", _scale_out),
+    advising(
+        "P22.2",
+        "Let an autoscaler follow the forecast",
+        "service:llm_replicas_desired:count holds it (optiinfra export keda, optiinfra export hpa). Where the peak "
+        "comes each week at the same time, raise the minimum for it; where a start takes longer than 15 minutes, keep "
+        "a warm spare.",
+    ),
+    advising(
+        "P22.3",
+        "Move what can wait",
+        "Batch work and evaluations to other hours, or to a service of their own with a lower priority.",
+    ),
+)
+
+OVER_PROVISIONED = (
+    Playbook("P23.1", "Take one replica away", _scale_in),
+    advising(
+        "P23.2",
+        "Keep what a failure needs",
+        "Two replicas at least where users would notice the loss of one; replicas for disaster recovery are not too "
+        "many. threshold:scale_in_replicas_min of the service says how many must stay. Be sure that the nodes can take "
+        "the replica back: image and weights kept, capacity reserved.",
+    ),
+    advising(
+        "P23.3",
+        "Use a smaller or fewer GPUs for each replica",
+        "Where one replica is already too many: a cheaper GPU that keeps the objectives, less tensor parallelism where "
+        "the model and its KV cache fit, or several small models on one GPU.",
+    ),
+)
+
+COST_PER_TOKEN = (
+    Playbook("P24.1", "Look where the money goes", _explain_cost),
+    advising(
+        "P24.2",
+        "Fill the replicas that there are",
+        "Scale in to what is desired (service:llm_replicas_desired:count); give GPUs back that are held for nothing.",
+    ),
+    advising(
+        "P24.3",
+        "Make a token cheaper",
+        "Quantised weights where answers stay good, a prefix cache for prompts that repeat, batch work at hours when "
+        "replicas have nothing to do.",
+    ),
+)

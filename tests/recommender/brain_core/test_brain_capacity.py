@@ -1,0 +1,134 @@
+"""Capacity: an alert ends in advice with the figures that were measured, a look-alike or a gap in nothing."""
+
+from collections.abc import Callable
+
+import pytest
+
+from recommender.diagnosis import diagnose
+from recommender.diagnosis.decide import PRECEDENCE
+from recommender.model import DiagnosisStatus, Evidence, Plan
+from recommender.planner import make_plan
+from recommender.playbooks import PlanContext
+from rules.catalog import Bottleneck
+
+Builder = Callable[..., Evidence]
+Contexts = Callable[..., PlanContext]
+Signals = Callable[[str], dict[str, float]]
+
+# Readings of the service that confirm a bottleneck, those of its nearest look-alike, and what the advice must say.
+CASES: dict[Bottleneck, tuple[dict[str, float], dict[str, float], str]] = {
+    Bottleneck.PREDICTED_SATURATION: (
+        {
+            "service:llm_capacity_usage:forecast_max": 0.97,
+            "service:llm_replicas_reporting:ratio": 1.0,
+            "service:llm_replicas_expected:count": 3.0,
+            "service:llm_replicas_desired:count": 4.0,
+        },
+        {"service:llm_capacity_usage:forecast_max": 0.7, "service:llm_replicas_reporting:ratio": 1.0},
+        "Run 4 replicas instead of 3: demand is forecast to be 97 % of what they can take.",
+    ),
+    Bottleneck.OVER_PROVISIONED: (
+        {
+            "service:llm_scale_in:safe": 1.0,
+            "service:llm_scale_in_usage:max": 0.31,
+            "service:llm_scale_in_replicas:count": 2.0,
+            "service:llm_replicas_expected:count": 3.0,
+        },
+        {
+            "service:llm_scale_in:safe": 0.0,
+            "service:llm_scale_in_usage:max": 0.31,
+            "service:llm_scale_in_replicas:count": 2.0,
+        },
+        "Run 2 replicas instead of 3: 31 % of what they can take would be in use.",
+    ),
+    Bottleneck.COST_PER_TOKEN: (
+        {
+            "service:llm_cost_per_million_tokens:ratio_of_week": 2.5,
+            "service:llm_cost_per_million_tokens:1h": 5.0,
+            "service:llm_cost_per_million_tokens:avg7d": 2.0,
+            "service:llm_max_running_requests:sum": 64.0,
+            "service:llm_prompt_tokens:rate5m": 300.0,
+            "service:llm_generation_tokens:rate5m": 100.0,
+        },
+        {
+            "service:llm_cost_per_million_tokens:ratio_of_week": 1.1,
+            "service:llm_cost_per_million_tokens:1h": 2.2,
+            "service:llm_cost_per_million_tokens:avg7d": 2.0,
+        },
+        "A million tokens cost 5.00, 2.00 on average of a week.",
+    ),
+}
+
+
+def build(evidence_of: Builder, signals: Signals, readings: dict[str, float], bottleneck: Bottleneck) -> Evidence:
+    return evidence_of(
+        signals("steady"), (bottleneck,), **{name.replace(":", "__"): value for name, value in readings.items()}
+    )
+
+
+def plan_of(evidence: Evidence, bottleneck: Bottleneck, context: PlanContext) -> Plan:
+    diagnosis = diagnose(evidence, frozenset({bottleneck}))
+    assert diagnosis.status is DiagnosisStatus.DIAGNOSED, diagnosis.text
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is bottleneck
+    plan = make_plan(diagnosis, evidence, context)
+    assert plan is not None
+    return plan
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_an_alert_of_capacity_ends_in_advice_with_its_figures(
+    signals: Signals, evidence_of: Builder, context: Contexts, bottleneck: Bottleneck
+) -> None:
+    readings, _, said = CASES[bottleneck]
+    plan = plan_of(build(evidence_of, signals, readings, bottleneck), bottleneck, context(max_num_seqs=16))
+    assert plan.change is None
+    assert said in plan.advice[0]
+    assert len(plan.advice) == 3
+
+
+@pytest.mark.parametrize("bottleneck", CASES)
+def test_a_look_alike_or_a_gap_is_not_acted_on(signals: Signals, evidence_of: Builder, bottleneck: Bottleneck) -> None:
+    look_alike = diagnose(build(evidence_of, signals, CASES[bottleneck][1], bottleneck), frozenset({bottleneck}))
+    assert look_alike.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert look_alike.findings[0].confidence == 0.0
+    unknown = diagnose(build(evidence_of, signals, {}, bottleneck), frozenset({bottleneck}))
+    assert unknown.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+    assert unknown.missing
+
+
+def test_what_is_not_known_is_not_in_the_advice(signals: Signals, evidence_of: Builder, context: Contexts) -> None:
+    """Each sized advice needs its own figures besides those that confirm; without them the reason is told."""
+    needed = {
+        Bottleneck.PREDICTED_SATURATION: "service:llm_replicas_desired:count",
+        Bottleneck.OVER_PROVISIONED: "service:llm_replicas_expected:count",
+        Bottleneck.COST_PER_TOKEN: "service:llm_cost_per_million_tokens:avg7d",
+    }
+    for bottleneck, name in needed.items():
+        readings = {key: value for key, value in CASES[bottleneck][0].items() if key != name}
+        plan = plan_of(build(evidence_of, signals, readings, bottleneck), bottleneck, context(max_num_seqs=16))
+        assert "unknown" in plan.alternatives[0].reason
+        assert len(plan.advice) == 2
+
+
+def test_a_forecast_that_the_present_replicas_hold_asks_for_none(
+    signals: Signals, evidence_of: Builder, context: Contexts
+) -> None:
+    readings = CASES[Bottleneck.PREDICTED_SATURATION][0] | {"service:llm_replicas_desired:count": 3.0}
+    evidence = build(evidence_of, signals, readings, Bottleneck.PREDICTED_SATURATION)
+    plan = plan_of(evidence, Bottleneck.PREDICTED_SATURATION, context(max_num_seqs=16))
+    assert plan.alternatives[0].reason.startswith("3 replicas are what is desired")
+
+
+def test_the_replica_that_has_least_to_do_is_named(signals: Signals, evidence_of: Builder, context: Contexts) -> None:
+    evidence = evidence_of(
+        signals("steady") | {"replica:llm_scale_in:candidate": 1.0},
+        (Bottleneck.OVER_PROVISIONED,),
+        **{name.replace(":", "__"): value for name, value in CASES[Bottleneck.OVER_PROVISIONED][0].items()},
+    )
+    plan = plan_of(evidence, Bottleneck.OVER_PROVISIONED, context(max_num_seqs=16))
+    assert "10.0.0.1:8000 has least to do" in plan.advice[0]
+
+
+def test_whatever_hurts_now_goes_before_capacity() -> None:
+    assert PRECEDENCE[-3:] == tuple(CASES)
