@@ -79,20 +79,20 @@ def _health(scope: Scope, link: str) -> core.Table:
         "that are known. Machines: GPUs and hosts. Empty means unknown.",
         (Key("service", "Service", 110, link),),
         (
-            Column("Health", queries.score("service:health:score", scope), steps, 0, 75, RED),
+            Column("Health", queries.score("service:health:score", scope), steps, 0, 90, RED),
             part("Replicas", "replicas"),
             part("Objectives", "slo"),
             part("Room", "saturation"),
             part("No errors", "errors"),
             part("Machines", "gpu|host"),
-            Column("Known", queries.score("service:health_coverage:ratio", scope), decimals=0, width=75),
+            Column("Known", queries.score("service:health_coverage:ratio", scope), decimals=0, width=90),
         ),
     )
 
 
 def _efficiency(scope: Scope, link: str) -> core.Table:
     def part(heading: str, parts: str) -> Column:
-        return Column(heading, queries.part("service:efficiency_part:ratio", parts, scope), decimals=0, width=85)
+        return Column(heading, queries.part("service:efficiency_part:ratio", parts, scope), decimals=0, width=105)
 
     return table(
         "Efficiency and use of the services",
@@ -100,14 +100,14 @@ def _efficiency(scope: Scope, link: str) -> core.Table:
         "hardware can do. In use: of what can be carried now. Empty means unknown.",
         (Key("service", "Service", 110, link), Key("state", "Use", 90)),
         (
-            Column("Efficiency", queries.score("service:efficiency:score", scope), (), 0, 85, NEUTRAL),
+            Column("Efficiency", queries.score("service:efficiency:score", scope), (), 0, 95, NEUTRAL),
             part("Busy", "allocation"),
             part("In time", "goodput"),
             part("Of possible", "program"),
-            Column("In use", queries.use(scope), decimals=0, width=75),
+            Column("In use", queries.use(scope), decimals=0, width=90),
         ),
     )
 
 
 def _share(heading: str, query: Query) -> Column:
-    return Column(heading, query, _PART, 0, 85, RED)
+    return Column(heading, query, _PART, 0, 105, RED)

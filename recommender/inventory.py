@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from exporters.catalog import Engine as CatalogueEngine
 from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
+from recommender.gpus import GPUS
 from recommender.model import KnobValue
 
 EXPORTER_PORT = 8003
@@ -93,6 +94,41 @@ class DeclaredSettings(_Config):
     def declared(self) -> dict[str, KnobValue]:
         """The settings that the inventory gives, by knob."""
         return {name: value for name, value in self if value is not None}
+
+
+class RooflineConfig(_Config):
+    """What a replica computes for a token, and on what: what MFU and MBU are counted against. Nothing else reads it."""
+
+    gpu: str
+    gpus_per_replica: Annotated[int, Field(ge=1)] = 1
+    arithmetic: Literal["fp16", "fp8", "int8"] = "fp16"  # what products are computed in; bf16 is as fast as fp16
+    active_parameters: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # of a mixture of experts those of a token
+    weight_bytes: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # read in each step
+    kv_bytes_per_token: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+    @field_validator("gpu")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in GPUS:
+            raise ValueError(f"'{name}' is not a known GPU; use one of {', '.join(GPUS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _computes(self) -> "RooflineConfig":
+        if self.arithmetic not in GPUS[self.gpu].flops:
+            raise ValueError(f"{self.gpu} does not compute in {self.arithmetic}; say what the products are computed in")
+        return self
+
+    def facts(self) -> dict[str, float]:
+        """The figures of one replica by name: its peaks are those of all of its GPUs."""
+        peak = GPUS[self.gpu]
+        return {
+            "active_parameters": self.active_parameters,
+            "weight_bytes": self.weight_bytes,
+            "kv_bytes_per_token": self.kv_bytes_per_token,
+            "flops_per_second": self.gpus_per_replica * peak.flops[self.arithmetic],
+            "bytes_per_second": self.gpus_per_replica * peak.bytes_per_second,
+        }
 
 
 class CostConfig(_Config):
@@ -202,6 +238,7 @@ class ServiceConfig(_Config):
     scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
     settings: DeclaredSettings = DeclaredSettings()
+    roofline: RooflineConfig | None = None
     cost: CostConfig | None = None
     replicas: tuple[ReplicaConfig, ...] = ()
     executor: ExecutorConfig = ExecutorConfig()

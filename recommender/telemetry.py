@@ -171,12 +171,20 @@ class InventoryCollector(Collector):
             "Setting of a replica: from its configuration file, else from the inventory.",
             labels=["service", "instance", "knob"],
         )
+        rooflines = GaugeMetricFamily(
+            "optiinfra_roofline",
+            "What a replica of a service computes for a token, and what its GPUs can do, as the inventory says.",
+            labels=["service", "fact"],
+        )
         costs = GaugeMetricFamily(
             "optiinfra_replica_cost_per_hour",
             "Price of an hour of a replica, in the currency of the inventory.",
             labels=["service", "instance"],
         )
         for name, service in self._inventory.services.items():
+            if service.roofline is not None:
+                for fact, figure in service.roofline.facts().items():
+                    rooflines.add_metric([name, fact], figure)
             for objective, value in service.objectives.declared().items():
                 objectives.add_metric([name, objective], value)
             for target in self._inventory.targets(name):
@@ -186,6 +194,7 @@ class InventoryCollector(Collector):
                     if isinstance(setting, bool | int | float):
                         knobs.add_metric([name, target.instance, knob], float(setting))
         yield objectives
+        yield rooflines
         yield knobs
         yield costs
 

@@ -25,6 +25,7 @@ FOREIGN_SERIES = frozenset(
         "optiinfra_objective",
         "optiinfra_replica_cost_per_hour",
         "optiinfra_replica_knob",
+        "optiinfra_roofline",
         "optiinfra_webhook_notifications_total",
         "optiinfra_workflows",
         "optiinfra_workflows_in_flight",

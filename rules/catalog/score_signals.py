@@ -19,6 +19,14 @@ SCORE_SIGNALS = (
         "Efficiency, by its label `band`: excellent, normal, improve or consolidate.",
     ),
     Signal("gpu:efficiency:score", "", "Efficiency, 0 to 100; label `source`."),
+    Signal(
+        "service:model_flops_utilization:ratio_rate5m", "ratio", "MFU: operations of the model over the GPUs' peak."
+    ),
+    Signal(
+        "service:model_bandwidth_utilization:ratio_avg5m",
+        "ratio",
+        "MBU: bytes of weights and KV that steps read over the GPUs' bandwidth.",
+    ),
     # -- health: slo, saturation, errors, gpu, host; of a service also replicas, which lowers the whole
     Signal("service:health_weight:ratio", "ratio", "Weights of the parts of health; label `part`."),
     Signal("node:health_part:ratio", "ratio", "What is left of a node's GPUs and host; label `part`."),

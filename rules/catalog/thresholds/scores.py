@@ -133,6 +133,22 @@ _EFFICIENCY = (
         "§4.2 [G]; NVIDIA's tester saturates at 0.93",
     ),
     Threshold(
+        "model_flops_peak_ratio",
+        0.80,
+        "ratio",
+        "Share of a GPU's arithmetic that a good kernel does: MFU at which nothing more is to be had.",
+        "§2.2: 788 of 989 TFLOP/s, measured on an H200 [V]",
+        per_service=True,
+    ),
+    Threshold(
+        "model_bandwidth_peak_ratio",
+        0.90,
+        "ratio",
+        "Share of a GPU's memory bandwidth that a good kernel moves: MBU at which nothing more is to be had.",
+        "§2.2: 4.3 of 4.8 TB/s, measured on an H200 [V]",
+        per_service=True,
+    ),
+    Threshold(
         "efficiency_excellent_score", 60, "", "Efficiency from which it is excellent.", "§4.2 [G]", per_service=True
     ),
     Threshold(

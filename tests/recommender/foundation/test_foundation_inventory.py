@@ -71,6 +71,7 @@ def service(lines: str) -> str:
     return "services:\n  chat:\n    engine: vllm\n" + "".join(f"    {line}\n" for line in lines.splitlines())
 
 
+MODEL = "active_parameters: 8.03e9, weight_bytes: 16.06e9, kv_bytes_per_token: 131072"
 BAD = [
     (service("replicaz: 3"), "inventory.yml line 4: unknown key 'replicaz' in services.chat; did you mean 'replicas'?"),
     (service("settings:\n  max_runing_requests: 8"), "line 5: unknown key 'max_runing_requests' in services.chat.set"),
@@ -101,6 +102,8 @@ BAD = [
     (service("objectives: {ttft_slow_ratio: 0}"), "greater than 0 (not 0)"),
     (service("objectives: {itl_slow_ratio: 1}"), "less than 1 (not 1)"),
     (service("verification: {window_seconds: 60}"), "must hold at least 3 intervals"),
+    (service(f"roofline: {{gpu: h1000, {MODEL}}}"), "'h1000' is not a known GPU; use one of t4, l4,"),
+    (service(f"roofline: {{gpu: a100_80gb, arithmetic: fp8, {MODEL}}}"), "a100_80gb does not compute in fp8"),
     (service("engine: sglang"), "line 4: 'services.chat.engine' is already on line 3"),
     ("services: {chat: {}}", "line 1: services.chat needs 'engine'"),
     (

@@ -117,6 +117,26 @@ services:
     }
 
 
+def test_rooflines_are_those_of_all_gpus_of_a_replica() -> None:
+    inventory = parse_inventory("""\
+services:
+  chat:
+    engine: vllm
+    roofline:
+      {gpu: h100_sxm, gpus_per_replica: 2, arithmetic: fp8, active_parameters: 8.03e9, weight_bytes: 8e9,
+       kv_bytes_per_token: 65536}
+  quiet: {engine: vllm}
+""")
+    text = text_of(InventoryCollector(inventory, build({})))
+    assert {line for line in text.splitlines() if line.startswith("optiinfra_roofline{")} == {
+        'optiinfra_roofline{fact="active_parameters",service="chat"} 8.03e+09',
+        'optiinfra_roofline{fact="weight_bytes",service="chat"} 8e+09',
+        'optiinfra_roofline{fact="kv_bytes_per_token",service="chat"} 65536.0',
+        'optiinfra_roofline{fact="flops_per_second",service="chat"} 3.958e+15',
+        'optiinfra_roofline{fact="bytes_per_second",service="chat"} 6.7e+12',
+    }
+
+
 def test_what_a_replica_costs_comes_from_its_price_or_from_that_of_its_gpus() -> None:
     inventory = parse_inventory("""\
 services:
