@@ -25,6 +25,8 @@ _RULES: dict[str, tuple[str, str]] = {
 }
 _EXPORT: dict[str, tuple[str, str]] = {
     "dcgm": ("rules.export:dcgm", "Print the counters file that dcgm-exporter needs."),
+    "hpa": ("rules.export_autoscale:hpa", "Print a HorizontalPodAutoscaler for a service's desired replicas."),
+    "keda": ("rules.export_autoscale:keda", "Print a ScaledObject of KEDA for a service's desired replicas."),
     "operator": ("rules.export_operator:operator", "Give the rules as objects of the Prometheus Operator."),
     "prometheus": ("rules.export_prometheus:prometheus", "Write the rule files to a folder for a Prometheus you have."),
 }
