@@ -34,7 +34,7 @@ test: setup ## Lint, types and all tests: what CI runs
 	@deploy/system-packages.sh test
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -m "not demo" --numprocesses 2 --dist loadfile
-	@$(BIN)/python -m pytest -m demo
+	@$(BIN)/python -m pytest -m demo tests/loop
 
 lint: setup ## Style, types, import contract, generated files
 	@$(BIN)/ruff format --check --quiet .

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import yaml
 
+from rules import plain_yaml
 from rules.generate.document import RuleDumper
 from rules.site import site_files, thresholds_option, write
 
@@ -35,7 +36,7 @@ def prometheus_rules(
                 **({"namespace": namespace} if namespace else {}),
                 "labels": {"app.kubernetes.io/part-of": "optiinfra", **(labels or {})},
             },
-            "spec": {"groups": yaml.safe_load(text)["groups"]},
+            "spec": {"groups": plain_yaml.parse(text)["groups"]},
         }
         for file, text in files.items()
     ]

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import click
-import yaml
 
+from rules import plain_yaml
 from rules.pack import CONFIGURATION
 from rules.site import site_files, thresholds_option, write
 
@@ -21,7 +21,7 @@ export again. The rules expect the jobs and labels of `rules/prometheus.yml`.
 
 def readme(out: Path) -> str:
     """What to write into Prometheus's configuration: the patterns of the shipped one, below `out`."""
-    shipped = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["rule_files"]
+    shipped = plain_yaml.read(CONFIGURATION)["rule_files"]
     return _README.format(patterns="\n".join(f"  - {out / pattern}" for pattern in shipped))
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from rules import plain_yaml
 from rules.build import source_files
 from rules.service_thresholds import SERVICE_THRESHOLDS_FILE
 
@@ -66,7 +65,7 @@ def load_rules(root: Path = RULES_DIR) -> list[Rule]:
 
 
 def _rules_of(path: Path, file: str) -> Iterator[Rule]:
-    for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+    for group in plain_yaml.read(path)["groups"]:
         for rule in group["rules"]:
             yield Rule(
                 file=file,
@@ -86,7 +85,7 @@ def load_tests(root: Path = RULES_DIR) -> list[RuleTest]:
 
 
 def _tests_of(path: Path, root: Path) -> Iterator[RuleTest]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = plain_yaml.read(path)
     named = {found for pattern in content.get("rule_files", ()) for found in path.parent.glob(pattern)}
     files = frozenset(str(found.resolve().relative_to(root.resolve())) for found in named)
     for test in content["tests"]:

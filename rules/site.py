@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import yaml
 
+from rules import plain_yaml
 from rules.pack import RULES_DIR, rule_paths
 from rules.threshold_file import THRESHOLDS_FILE, Figure, problems
 
@@ -31,7 +32,7 @@ def site_files(thresholds: Path | None = None) -> dict[str, str]:
 
 def _figures(text: str, path: Path) -> list[Figure]:
     try:
-        content = yaml.safe_load(text)
+        content = plain_yaml.parse(text)
         return [
             Figure(rule["record"], {label: str(value) for label, value in (rule.get("labels") or {}).items()})
             for group in content["groups"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.helpers import quick_yaml
+from rules import plain_yaml
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 _DURATION = r"(?:\d+(?:ms|[smhdwy]))+"
@@ -19,7 +19,7 @@ _IN_EXPRESSION = re.compile(rf"\[{_DURATION}(?::(?:{_DURATION})?)?\]|\boffset\s+
 def hurried_rules(rules: Path, folder: Path, times: float) -> None:
     """Write every rule file under `rules` to the same place under `folder`, `times` as fast."""
     for path in rules.rglob("*.yml"):
-        content = quick_yaml.read(path)
+        content = plain_yaml.read(path)
         if "groups" not in content:
             continue  # a test, or Prometheus's configuration
         for group in content["groups"]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import quick_yaml
+from rules import plain_yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
@@ -34,7 +34,7 @@ def rules(rule_files: list[Path]) -> list[dict[str, Any]]:
     return [
         {**rule, "file": str(path.relative_to(RULES))}
         for path in rule_files
-        for group in quick_yaml.read(path)["groups"]
+        for group in plain_yaml.read(path)["groups"]
         for rule in group["rules"]
     ]
 

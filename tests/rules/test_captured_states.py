@@ -17,8 +17,8 @@ from exporters.catalog import Engine, load_engine
 from exporters.exposition import Reader
 from exporters.inference.mapping import Mapper
 from exporters.inference.render import render
+from rules import plain_yaml
 from rules.catalog.score_signals import SCORE_SIGNALS
-from tests.helpers import quick_yaml
 
 CAPTURES = Path(__file__).parents[1] / "data" / "captures" / "vllm"
 INTERVAL_SECONDS = 15
@@ -92,7 +92,7 @@ def scraped() -> Iterator[dict[str, str]]:
 def groups(files: list[Path]) -> Iterator[str]:
     """Group names in the order of evaluation: sources, signals, bottlenecks."""
     order = ("thresholds", "objectives", "source", "signals", "bottlenecks", "meta")
-    names = [g["name"] for path in files for g in quick_yaml.read(path)["groups"]]
+    names = [g["name"] for path in files for g in plain_yaml.read(path)["groups"]]
     for prefix in order:
         yield from (name for name in names if name.startswith(prefix))
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from rules import plain_yaml
 from rules.lint import findings
 from rules.pack import CONFIGURATION, RULES_DIR, Rule, load_rules
-from tests.helpers import quick_yaml
 from tests.helpers.example_fleet import INTERVAL_SECONDS, input_series
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -54,7 +54,7 @@ def test_every_query_reads_series_that_exist_and_matches_label_sets() -> None:
 def test_every_query_gives_the_answer_on_the_page(promtool: Callable[..., str], tmp_path: Path) -> None:
     patterns = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))["rule_files"]
     files = [path for pattern in patterns for path in sorted(RULES_DIR.glob(pattern))]
-    groups = [group["name"] for path in files for group in quick_yaml.read(path)["groups"]]
+    groups = [group["name"] for path in files for group in plain_yaml.read(path)["groups"]]
     test = {
         "name": "the example fleet after ten minutes",
         "interval": f"{INTERVAL_SECONDS}s",

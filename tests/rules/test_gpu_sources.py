@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from rules import plain_yaml
 from rules.catalog.dcgm import DCGM_COUNTERS
 from rules.catalog.gpu_signals import GIVEN, GPU_SIGNALS
 from rules.catalog.score_signals import SCORE_SIGNALS
 from rules.catalog.signal import Level
-from tests.helpers import quick_yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
@@ -24,12 +24,12 @@ NAMES = {signal.name for signal in GPU_SIGNALS} - {"gpu:bottleneck:evidence"}
 
 def recorded(source: str) -> list[str]:
     text = (RULES / "sources" / f"{source}.yml").read_text(encoding="utf-8")
-    return [rule["record"] for group in quick_yaml.parse(text)["groups"] for rule in group["rules"]]
+    return [rule["record"] for group in plain_yaml.parse(text)["groups"] for rule in group["rules"]]
 
 
 def unit_tests(source: str) -> list[dict[str, Any]]:
     text = (RULES / "tests" / f"{source}.test.yml").read_text(encoding="utf-8")
-    return list(quick_yaml.parse(text)["tests"])
+    return list(plain_yaml.parse(text)["tests"])
 
 
 def documented() -> dict[str, tuple[str, ...]]:
@@ -51,7 +51,7 @@ def test_the_documentation_says_which_signals_dcgm_exporter_gives_with_its_own_l
     known = set(re.findall(r"(?m)^(DCGM_\w+)", text))
     needed = {
         rule["record"]: set(re.findall(r"DCGM_(?:FI|EXP)_[A-Z0-9_]+", rule["expr"])) & FIELDS
-        for group in quick_yaml.read(RULES / "sources" / "dcgm.yml")["groups"]
+        for group in plain_yaml.read(RULES / "sources" / "dcgm.yml")["groups"]
         for rule in group["rules"]
     }
     # Of two ways to a signal one is enough; a division needs both of its fields.

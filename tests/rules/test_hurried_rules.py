@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import quick_yaml
+from rules import plain_yaml
 from tests.helpers.hurried_rules import hurried_rules, shorter
 
 
@@ -32,7 +32,7 @@ def test_the_shipped_rules_stay_the_same_but_for_their_durations(rules_dir: Path
     written = sorted(tmp_path.rglob("*.yml"))
     assert tmp_path / "bottlenecks" / "inference.yml" in written
     for path in written:
-        shipped = quick_yaml.read(rules_dir / path.relative_to(tmp_path))["groups"]
-        for hurried, original in zip(quick_yaml.read(path)["groups"], shipped, strict=True):
+        shipped = plain_yaml.read(rules_dir / path.relative_to(tmp_path))["groups"]
+        for hurried, original in zip(plain_yaml.read(path)["groups"], shipped, strict=True):
             assert [flattened(rule) for rule in hurried["rules"]] == [flattened(rule) for rule in original["rules"]]
             assert not re.search(r"\[\d+m\]", str(hurried))

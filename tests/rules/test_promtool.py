@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import quick_yaml
+from rules import plain_yaml
 
 TESTS = Path(__file__).parents[2] / "rules" / "tests"
 TEST_FILES = sorted(TESTS.glob("*.test.yml"))
@@ -15,7 +15,7 @@ TEST_FILES = sorted(TESTS.glob("*.test.yml"))
 def cases(kind: str) -> Iterator[dict[str, Any]]:
     """Every `promql_expr_test` or `alert_rule_test` entry of every test file."""
     for path in TEST_FILES:
-        for test in quick_yaml.read(path)["tests"]:
+        for test in plain_yaml.read(path)["tests"]:
             yield from test.get(kind, ())
 
 
@@ -31,7 +31,7 @@ def test_unit_tests_pass(promtool: Callable[..., str], path: Path) -> None:
 
 def test_every_test_case_has_a_sentence_for_a_name() -> None:
     for path in TEST_FILES:
-        for test in quick_yaml.read(path)["tests"]:
+        for test in plain_yaml.read(path)["tests"]:
             assert len(test.get("name", "").split()) > 3, f"{path.name}: {test.get('name')!r}"
 
 

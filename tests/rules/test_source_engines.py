@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from exporters.catalog import Engine, EngineCatalogue, load_engine
-from tests.helpers import quick_yaml
+from rules import plain_yaml
 from tests.helpers.catalogue_pages import page
 from tests.helpers.source_equality import SOURCES, Case, advanced, document, expected
 
@@ -41,7 +41,7 @@ def test_the_rules_read_every_source_as_the_prober_does(
     promtool: Callable[..., str], tmp_path: Path, engine: Engine
 ) -> None:
     cases = list(made(load_engine(engine)))
-    groups = quick_yaml.read(SOURCES / f"{engine.value}.yml")["groups"]
+    groups = plain_yaml.read(SOURCES / f"{engine.value}.yml")["groups"]
     records = {rule["record"] for group in groups for rule in group["rules"] if rule["record"].startswith("replica:")}
     assert {signal for case in cases for signal, _ in expected(case)} == records - {"replica:llm_up"}
     promtool("test", "rules", document(cases, tmp_path / "made.yml"))

@@ -21,7 +21,7 @@ from rules.catalog import SIGNALS
 
 ROOT = Path(__file__).parents[2]
 MACHINE = ROOT / "tests" / "data" / "node_exporter"
-SOURCES = ("optiinfra_host.yml", "node_exporter.yml")
+SOURCES = ("thresholds.yml", "sources/optiinfra_host.yml", "sources/node_exporter.yml")
 OURS = "cpu,load,memory,paging,disk,filesystem,network,tcp,pressure,descriptors,process"
 THEIRS = (
     "cpu", "stat", "loadavg", "meminfo", "vmstat", "diskstats", "filesystem", "netdev", "netclass", "netstat",
@@ -166,7 +166,7 @@ def _prometheus(home: Path, machine: Machine) -> Iterator[Prometheus]:
     node_exporter += ["--no-collector.netdev.netlink", *(f"--path.{name}={path}" for name, path in paths)]
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(ROOT / "rules" / "sources" / name) for name in SOURCES],
+        "rule_files": [str(ROOT / "rules" / name) for name in SOURCES],
         "scrape_configs": [
             {"job_name": node, "static_configs": [{"targets": [target], "labels": {"node": node}}]}
             for node, target in (("ours", ours), ("theirs", theirs))

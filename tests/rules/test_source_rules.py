@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from exporters.catalog import COMPANIONS, INFERENCE_FAMILIES, Engine, EngineCatalogue, Kind, load_engine
+from rules import plain_yaml
 from rules.build import HEADER, SOURCES_DIR, source_files
 from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
 from rules.cli import build
-from tests.helpers import quick_yaml
 
 COUNTERS = {
     f"{stem}:rate{window}": family for stem, family in SOURCE_COUNTERS.items() for window in source_windows(stem)
@@ -27,7 +27,7 @@ EXPOSING = [engine for engine in Engine if load_engine(engine).families]
 
 
 def recorded(text: str) -> list[str]:
-    return [rule["record"] for group in quick_yaml.parse(text)["groups"] for rule in group["rules"]]
+    return [rule["record"] for group in plain_yaml.parse(text)["groups"] for rule in group["rules"]]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -79,7 +79,7 @@ def test_a_source_signal_records_a_family_of_its_kind() -> None:
 @pytest.mark.parametrize("engine", EXPOSING)
 def test_a_fleet_of_another_engine_is_not_looked_at(engine: Engine) -> None:
     """Next to nothing is read for an engine that no job scrapes directly, however many replicas the prober reads."""
-    for group in quick_yaml.parse(FILES[f"{engine.value}.yml"])["groups"]:
+    for group in plain_yaml.parse(FILES[f"{engine.value}.yml"])["groups"]:
         first, *rest = group["rules"]
         assert first["record"] == "instance:llm_up:both_ways"
         for rule in rest:

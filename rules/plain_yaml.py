@@ -8,8 +8,8 @@ import yaml
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, where PyYAML was built without libyaml
 
 
-def parse(text: str) -> Any:
-    """Plain data of one YAML document."""
+def parse(text: str) -> Any:  # noqa: ANN401 - whatever plain data the document holds
+    """Plain data of one YAML document. Raises yaml.YAMLError for what is none."""
     loader = _Loader(text)
     try:
         return loader.get_single_data()
@@ -17,6 +17,6 @@ def parse(text: str) -> Any:
         loader.dispose()
 
 
-def read(path: Path) -> Any:
-    """Plain data of a file of one YAML document."""
+def read(path: Path) -> Any:  # noqa: ANN401 - see parse
+    """Plain data of a file of one YAML document. Raises OSError, yaml.YAMLError."""
     return parse(path.read_text(encoding="utf-8"))
