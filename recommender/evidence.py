@@ -198,9 +198,9 @@ def _confirmations(
 
 
 def _worst(held: list[Sample]) -> float | None:
-    """The highest value; None when the series measure different things (an objective, a fault)."""
+    """The highest value; None when the series measure different things (an objective, a fault, a link)."""
     values = {sample.value for sample in held if math.isfinite(sample.value)}
-    kinds = {(sample.labels.get("objective", ""), sample.labels.get("fault", "")) for sample in held}
+    kinds = {tuple(sample.labels.get(label, "") for label in ("objective", "fault", "link")) for sample in held}
     return max(values) if values and len(kinds) == 1 else None
 
 

@@ -110,7 +110,10 @@ def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
 
 def _interconnect_saturation(scope: Scope) -> tuple[Discriminator, ...]:
     full = all_of(
-        scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
+        any_of(
+            scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
+            scope.at_least("busiest NVLink", "gpu:gpu_nvlink_bytes:rate5m", "gpu_nvlink_busy_high_bytes_per_second"),
+        ),
         scope.positive("batch", "replica:llm_requests_running:avg2m"),
     )
     return (Discriminator(full, defining=True),)

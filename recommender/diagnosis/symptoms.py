@@ -10,7 +10,7 @@ TITLES: dict[Bottleneck, str] = {
     Bottleneck.ENGINE_FROZEN: "an engine holds requests and gives no tokens",
     Bottleneck.GPU_FAULT: "a GPU is broken",
     Bottleneck.GPU_LINK_DEGRADED: "a link of a GPU is bad",
-    Bottleneck.INTERCONNECT_SATURATION: "the PCIe link of a GPU is full",
+    Bottleneck.INTERCONNECT_SATURATION: "a link of a GPU is full",
     Bottleneck.GPU_REPAIR_PENDING: "memory of a GPU waits for a reset to be repaired",
     Bottleneck.GPU_POWER_BRAKE: "the power supply slows a GPU down",
     Bottleneck.GPU_POWER_LIMIT: "a lowered power limit slows a GPU down",

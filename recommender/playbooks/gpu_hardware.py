@@ -86,9 +86,10 @@ REPAIR_PENDING = (
 INTERCONNECT_SATURATION = (
     advising(
         "P19.1",
-        "Send less over PCIe",
+        "Send less over the links of the GPUs",
         "Tensor parallelism belongs inside an NVLink domain: on GPUs without one use replicas or pipeline stages "
         "instead. Keep weights in device memory (no --cpu-offload-gb), and let KV offload move blocks that lie "
-        "together (vLLM 0.12 and newer).",
+        "together (vLLM 0.12 and newer). Where NVLink itself is full, fewer GPUs a replica send less: a smaller tensor "
+        "parallel size, which quantised weights may make room for, and more replicas.",
     ),
 )

@@ -52,7 +52,11 @@ HOST_SIGNALS = (
         "ratio",
         "Bytes over the link's speed, in its busier direction; absent where no link's speed is known.",
     ),
-    Signal("node:host_network_errors:ratio", "ratio", "Packets with errors over packets."),
+    Signal(
+        "node:host_network_errors:ratio",
+        "ratio",
+        "Packets with errors over packets, of the worst link that carries some.",
+    ),
     Signal("node:host_network_drops:ratio", "ratio", "Packets dropped over packets."),
     Signal("node:host_tcp_retransmits:ratio", "ratio", "TCP segments sent again over segments sent."),
     Signal("node:bottleneck:evidence", "", "Condition of a bottleneck of a node; label `bottleneck`."),

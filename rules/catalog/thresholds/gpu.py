@@ -89,6 +89,14 @@ GPU = (
         "B19; an H100 moves 50 of the nominal 64 GB/s [V vllm-kvoff]",
     ),
     Threshold(
+        "gpu_nvlink_busy_high_bytes_per_second",
+        630e9,
+        "bytes",
+        "NVLink traffic per second, both ways, from which transfers wait: 70 % of the 900 GB/s of an H100 or H200. An "
+        "A100 has 600 GB/s, a B200 1800.",
+        "B19 [G]",
+    ),
+    Threshold(
         "gpu_dram_active_high_ratio",
         0.6,
         "ratio",

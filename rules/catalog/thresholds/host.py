@@ -84,6 +84,13 @@ HOST = (
         "B18 [V node-mixin, apa]",
     ),
     Threshold(
+        "network_packets_low_per_second",
+        10,
+        "packets",
+        "Packets per second of a link below which a share of them judges nothing.",
+        "§0.2 no. 4 [G]; 10 a second are 1200 in the 2m of the share",
+    ),
+    Threshold(
         "engine_thread_busy_high_ratio",
         0.9,
         "ratio",

@@ -107,6 +107,14 @@ def test_hardware_of_which_nothing_is_known_is_not_acted_on(
     assert_unknown(evidence_of(signals("steady"), (bottleneck,)), bottleneck)
 
 
+def test_nvlink_that_is_full_is_told_as_the_pcie_link_is(signals: Signals, evidence_of: Builder) -> None:
+    shown = signals("saturated") | {"gpu:gpu_nvlink_bytes:rate5m": 7e11, "gpu:gpu_pcie_busy:ratio": 0.1}
+    diagnosis = diagnose(evidence_of(shown, (Bottleneck.INTERCONNECT_SATURATION,)))
+    assert diagnosis.root is not None
+    assert diagnosis.root.bottleneck is Bottleneck.INTERCONNECT_SATURATION
+    assert "busiest NVLink" in diagnosis.text
+
+
 def test_a_hot_gpu_goes_before_the_batch_limit(signals: Signals, evidence_of: Builder) -> None:
     shown = signals("saturated") | {"replica:llm_admission_fullness:ratio_avg2m": 1.0}
     shown |= CASES[Bottleneck.GPU_THERMAL_THROTTLE][0]
