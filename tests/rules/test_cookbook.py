@@ -1,4 +1,4 @@
-"""Queries of docs/cookbook.md and docs/scores.md parse, read series that exist, and give the answers that they show."""
+"""Queries of docs/{autoscaling,cookbook,scores}.md parse, read series that exist, and give the answers that they show."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from rules.pack import CONFIGURATION, RULES_DIR, Rule, load_rules
 from tests.helpers.example_fleet import INTERVAL_SECONDS, input_series
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = {"cookbook.md": 20, "scores.md": 5}  # questions
+PAGES = {"autoscaling.md": 5, "cookbook.md": 20, "scores.md": 5}  # questions
 RECIPE = re.compile(r"^### (\d+)\. (.*?)\n.*?```promql\n(.*?)\n```\n+```text\n(.*?)\n```", re.MULTILINE | re.DOTALL)
 SAMPLE = re.compile(r"^(\{.*\}) (\S+)$")
 
