@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,36 +58,41 @@ class Fleet:
         _, replica, page = path.removeprefix(b"/r").split(b"/", 2)
         number = int(replica)
         if page == b"version":
-            return _http(b'{"version":"0.32.0"}', b"application/json")
+            return http(b'{"version":"0.32.0"}', b"application/json")
         if page == b"v1/models":
-            return _http(b'{"data":[{"id":"model-%d","max_model_len":2048}]}' % (number % MODELS), b"application/json")
+            return http(b'{"data":[{"id":"model-%d","max_model_len":2048}]}' % (number % MODELS), b"application/json")
         if page != b"metrics":
             return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         state = self.states[number % len(self.states)]
         body = state[min(self.asked[number], len(state) - 1)]
         self.asked[number] += 1
         body = body.replace(_MODEL, b'model_name="model-%d"' % (number % MODELS))
-        return _http(body, b"text/plain; version=0.0.4; charset=utf-8")
+        return http(body, b"text/plain; version=0.0.4; charset=utf-8")
 
 
-def _http(body: bytes, media_type: bytes) -> bytes:
+def http(body: bytes, media_type: bytes) -> bytes:
+    """A whole HTTP answer, after which the connection is closed."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
     return head % (media_type, len(body)) + body
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+class Connection(asyncio.Protocol):
+    """One GET, answered with what `answer` gives for its path."""
+
+    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self._answer = answer
         self._head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
+        """Answer when the head of the request is complete."""
         self._head += data
         if self._head.endswith(b"\r\n\r\n"):
-            self._transport.write(self._fleet.answer(self._head.split(b" ", 2)[1]))
+            self._transport.write(self._answer(self._head.split(b" ", 2)[1]))
             self._transport.close()
 
 
@@ -94,7 +100,9 @@ async def serve(count: int) -> None:
     """Serve on `count` ports until cancelled."""
     fleet = Fleet()
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(lambda: _Connection(fleet), "127.0.0.1", 0, backlog=1024) for _ in range(count)]
+    servers = [
+        await loop.create_server(lambda: Connection(fleet.answer), "127.0.0.1", 0, backlog=1024) for _ in range(count)
+    ]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]))
     sys.stdout.flush()
     await asyncio.gather(*(server.serve_forever() for server in servers))

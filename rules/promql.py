@@ -42,6 +42,11 @@ def aggregate(reduce: Reduce, labels: Iterable[str], expr: str) -> str:
     return f"{reduce.value} by ({', '.join(labels)}) ({in_block(expr)})"
 
 
+def counted(labels: Iterable[str], expr: str) -> str:
+    """`count by (…) (expr)`."""
+    return f"count by ({', '.join(labels)}) ({in_block(expr)})"
+
+
 def in_block(expr: str) -> str:
     """An expression between brackets: one of several lines is indented."""
     return f"\n{indent(expr)}\n" if "\n" in expr else expr

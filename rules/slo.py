@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from rules.catalog import ALERTS, REPLICA_LABELS
+from rules.catalog import ALERTS, service_stem
 from rules.catalog.slos import (
     AVAILABILITY,
     BURN_WINDOWS,
@@ -63,10 +63,11 @@ def _bounds() -> Rules:
     """Bucket bounds as numbers, and what each bucket adds to the events within the objective."""
     for slo in LATENCY_SLOS:
         yield _record("service:slo_objective_seconds", f"service:objective:{slo.bound}", slo=slo.name)
-        # The one look at the buckets of a whole fleet; what follows reads this.
-        buckets = f"count by (service, engine, le) ({slo.histogram}_bucket:rate5m)"
-        yield _record("service:slo_bound_replicas:count", buckets, slo=slo.name)
+        series = f"sum by (service, engine, le) ({service_stem(slo.histogram)}_bucket:series)"
+        yield _record("service:slo_bound_series:count", series, slo=slo.name)
     yield _record("service:slo_bound_seconds", _bound_numbers())
+    lowest = "max by (service, slo) (min by (service, engine, slo) (service:slo_bound_seconds))"
+    yield _record("service:slo_bound_lowest_seconds", lowest)
     beyond = "service:slo_bound_seconds > on (service, slo) group_left () service:slo_objective_seconds"
     yield _record("service:slo_bound_above_seconds", f"min by (service, engine, slo) ({beyond})")
     reached = "service:slo_bound_seconds <= on (service, slo) group_left () service:slo_objective_seconds"
@@ -84,8 +85,8 @@ def _bound_numbers() -> str:
     of them would call the events of the others bad.
     """
     shared = (
-        'service:slo_bound_replicas:count{le!="+Inf"}\n'
-        '== on (service, engine, slo) group_left () service:slo_bound_replicas:count{le="+Inf"}'
+        'service:slo_bound_series:count{le!="+Inf"}\n'
+        '== on (service, engine, slo) group_left () service:slo_bound_series:count{le="+Inf"}'
     )
     named = f'label_replace(\n{indent(shared)},\n  "bound", "$1", "le", "(.*)"\n)'
     histogram = first_of((named, f'label_replace(\n{indent(named)},\n  "le", "+Inf", "", ""\n)'))
@@ -117,23 +118,24 @@ or
 
 
 def _events() -> Rules:
-    replica = ", ".join(REPLICA_LABELS)
     for slo in LATENCY_SLOS:
+        buckets = f"{service_stem(slo.histogram)}_bucket:rate5m"
+        # A service whose engines have other bounds each is judged engine by engine.
         good = (
-            f"sum by ({replica}) (\n"
-            f"  {slo.histogram}_bucket:rate5m\n"
+            "sum by (service, engine) (\n"
+            f"  sum by (service, engine, le) ({buckets})\n"
             f'  * on (service, engine, le) group_left () service:slo_bound_weight:ratio{{slo="{slo.name}"}}\n'
             ")"
         )
-        bad = f"clamp_min(\n  {slo.histogram}_count:rate5m\n  - {_indented_tail(good)},\n  0\n)"
-        yield _record("replica:slo_errors:rate5m", bad, slo=slo.name)
-    known = f"{AVAILABILITY.errors}:rate5m and {AVAILABILITY.events}:rate5m"
-    yield _record("replica:slo_errors:rate5m", known, slo=AVAILABILITY.name)
-    yield _record("service:slo_errors:rate5m", "sum by (service, slo) (replica:slo_errors:rate5m)")
-    totals = {slo.name: f"{slo.histogram}_count:rate5m" for slo in LATENCY_SLOS}
-    for name, events in (totals | {AVAILABILITY.name: f"{AVAILABILITY.events}:rate5m"}).items():
-        counted = f'{events} and ignoring (slo) replica:slo_errors:rate5m{{slo="{name}"}}'
-        yield _record("service:slo_events:rate5m", f"sum by (service) (\n  {counted}\n)", slo=name)
+        bad = f'clamp_min(\n  sum by (service, engine) ({buckets}{{le="+Inf"}})\n  - {_indented_tail(good)},\n  0\n)'
+        yield _record("service:slo_errors:rate5m", f"sum by (service) (\n{indent(bad)}\n)", slo=slo.name)
+        weighed = f'on (service, engine) service:slo_bound_weight:ratio{{slo="{slo.name}"}}'
+        events = f'sum by (service) (\n  {buckets}{{le="+Inf"}} and {weighed}\n)'
+        yield _record("service:slo_events:rate5m", events, slo=slo.name)
+    # Only of replicas that tell both.
+    failed, ended = f"{AVAILABILITY.errors}:rate5m", f"{AVAILABILITY.events}:rate5m"
+    yield _record("service:slo_errors:rate5m", f"sum by (service) ({failed} and {ended})", slo=AVAILABILITY.name)
+    yield _record("service:slo_events:rate5m", f"sum by (service) ({ended} and {failed})", slo=AVAILABILITY.name)
 
 
 def _indented_tail(expr: str) -> str:

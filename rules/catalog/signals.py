@@ -66,8 +66,8 @@ SOURCE_COUNTERS: dict[str, str] = {
     "replica:llm_spec_accepted_tokens": "llm_spec_accepted_tokens_total",
 }
 
-# Histograms become `<stem>_bucket:rate1m|rate5m` (with `le`), `<stem>_sum:rate5m` and `<stem>_count:rate1m|rate5m`. A
-# quantile over a longer window is histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
+# Histograms become `<stem>_sum:rate5m` and `<stem>_count:rate1m|rate5m` of each replica. Buckets are twenty series a
+# histogram, so only those that something reads are recorded: see REPLICA_BUCKETS and SERVICE_BUCKETS below.
 HISTOGRAMS: dict[str, str] = {
     "replica:llm_ttft_seconds": "llm_time_to_first_token_seconds",
     "replica:llm_itl_seconds": "llm_inter_token_latency_seconds",
@@ -81,9 +81,8 @@ HISTOGRAMS: dict[str, str] = {
     "replica:llm_external_cache_retrieve_seconds": "llm_external_cache_retrieve_seconds",
 }
 
-# Over which windows the rates are recorded: those that something reads, for a histogram is twenty series a window. Of
-# most histograms the mean is all that is asked. 30s shows within a minute that an engine stopped working (two scrapes
-# at the shipped interval; 1m would show it only after 75 s).
+# Over which windows the rates are recorded: those that something reads. 30s shows within a minute that an engine
+# stopped working (two scrapes at the shipped interval; 1m would show it only after 75 s).
 _DEFAULT_WINDOWS = ("5m",)
 _WINDOWS: dict[str, tuple[str, ...]] = {
     "replica:llm_requests": ("1m", "5m"),
@@ -97,16 +96,60 @@ _WINDOWS: dict[str, tuple[str, ...]] = {
     "replica:llm_ttft_seconds_count": ("1m", "5m"),
     "replica:llm_itl_seconds_count": ("1m", "5m"),
 }
-_BUCKET_WINDOWS: dict[str, tuple[str, ...]] = {
-    "replica:llm_ttft_seconds": ("1m", "5m"),
-    "replica:llm_itl_seconds": ("1m", "5m"),
-    "replica:llm_request_duration_seconds": ("5m",),
-}
+
+# `<stem>_bucket:rate1m` of each replica (with `le`). A quantile over a longer window is
+# histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
+REPLICA_BUCKETS = ("replica:llm_ttft_seconds", "replica:llm_itl_seconds")
+# `service:…_bucket:rate5m` and `service:…_bucket:series` (how many series have the bound), by engine and `le`, read
+# from the sources themselves: a service has as many as one replica.
+SERVICE_BUCKETS = (*REPLICA_BUCKETS, "replica:llm_request_duration_seconds")
 
 
 def source_windows(stem: str, part: str = "") -> tuple[str, ...]:
-    """The windows over which a source rate is recorded. `part`: `_bucket`, `_sum` or `_count` of a histogram."""
-    return _BUCKET_WINDOWS.get(stem, ()) if part == "_bucket" else _WINDOWS.get(stem + part, _DEFAULT_WINDOWS)
+    """The windows over which a source rate of a replica is recorded. `part`: `_bucket`, `_sum` or `_count`."""
+    if part == "_bucket":
+        return ("1m",) if stem in REPLICA_BUCKETS else ()
+    return _WINDOWS.get(stem + part, _DEFAULT_WINDOWS)
+
+
+def service_stem(stem: str) -> str:
+    """The stem of a service's histogram: `replica:llm_ttft_seconds` -> `service:llm_ttft_seconds`."""
+    return f"service:{stem.partition(':')[2]}"
+
+
+# How often source rules run. What alerts with a short `for` read, at each evaluation; a mean or a quantile over five
+# minutes, half as often; what an engine was started with, and what is only looked at, once a minute.
+AT_ONCE, HALF_AS_OFTEN, EACH_MINUTE = "", "30s", "1m"
+_FACTS = frozenset(
+    {
+        "replica:llm_kv_cache_capacity_tokens",
+        "replica:llm_kv_cache_memory_fraction",
+        "replica:llm_max_running_requests:engine",
+        "replica:llm_max_batched_tokens",
+        "replica:llm_max_model_length_tokens",
+        "replica:llm_tensor_parallel_size",
+        "replica:llm_model_memory_bytes",
+        "replica:llm_model_device_memory_bytes",
+        "replica:llm_external_cache_capacity_bytes",
+        "replica:llm_external_cache_capacity_tokens",
+    }
+)
+_LOOKED_AT = frozenset(
+    {
+        "replica:llm_tpot_seconds",
+        "replica:llm_request_decode_seconds",
+        "replica:llm_kv_cache_evicted_tokens",
+        "replica:llm_spec_draft_tokens",
+        "replica:llm_spec_accepted_tokens",
+    }
+)
+
+
+def source_pace(stem: str, window: str = "") -> str:
+    """The interval of the group that records a source signal of a replica; empty for Prometheus's own."""
+    if stem in _FACTS or stem in _LOOKED_AT:
+        return EACH_MINUTE
+    return HALF_AS_OFTEN if window == "5m" or stem in HISTOGRAMS else AT_ONCE
 
 
 _DERIVED = (
@@ -140,19 +183,21 @@ _DERIVED = (
     Signal("replica:llm_admission_fullness:ratio_avg2m", "ratio", "Mean batch size over the batch limit."),
     Signal("replica:llm_tokens_per_running_request:avg5m", "tokens", "KV tokens held per running request (tau)."),
     Signal("replica:llm_ttft_seconds:p95_1m", "seconds", "TTFT p95 over 1m."),
-    Signal("replica:llm_ttft_seconds:p50_5m", "seconds", "TTFT p50."),
-    Signal("replica:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95."),
+    Signal("replica:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95; the mean where p95 is in the first bucket."),
     Signal("replica:llm_ttft_seconds:mean_5m", "seconds", "TTFT mean."),
     Signal("replica:llm_itl_seconds:p95_1m", "seconds", "Inter-token latency p95 over 1m."),
     Signal("replica:llm_itl_seconds:p50_5m", "seconds", "Inter-token latency p50."),
-    Signal("replica:llm_itl_seconds:p95_5m", "seconds", "Inter-token latency p95."),
+    Signal(
+        "replica:llm_itl_seconds:p95_5m",
+        "seconds",
+        "Inter-token latency p95; the mean where p95 is in the first bucket.",
+    ),
     Signal("replica:llm_itl_seconds:p99_5m", "seconds", "Inter-token latency p99."),
     Signal(
         "replica:llm_itl_seconds:mean_5m",
         "seconds",
         "Inter-token latency mean; right below the first bucket too.",
     ),
-    Signal("replica:llm_request_duration_seconds:p95_5m", "seconds", "End-to-end latency p95."),
     Signal("replica:llm_request_prompt_tokens:mean_5m", "tokens", "Mean prompt length."),
     Signal("replica:llm_request_generation_tokens:mean_5m", "tokens", "Mean output length."),
     Signal("replica:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
@@ -183,11 +228,42 @@ _DERIVED = (
     Signal("service:llm_request_errors:ratio_rate5m", "ratio", "Errors and aborts over finished requests."),
     Signal("service:llm_ttft_seconds:p95_1m", "seconds", "TTFT p95 over 1m."),
     Signal("service:llm_ttft_seconds:p50_5m", "seconds", "TTFT p50."),
-    Signal("service:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95."),
+    Signal("service:llm_ttft_seconds:p95_5m", "seconds", "TTFT p95; the mean where p95 is in the first bucket."),
+    Signal("service:llm_ttft_seconds:mean_5m", "seconds", "TTFT mean."),
+    Signal(
+        "service:llm_ttft_seconds:p95_pinned",
+        "seconds",
+        "The last bucket bound, while p95 is beyond it, so that p95 is a lower bound; else absent.",
+    ),
+    Signal(
+        "service:llm_ttft_seconds:p95_coarse",
+        "seconds",
+        "The first bucket bound, while p95 is below it and the mean stands for it; else absent.",
+    ),
     Signal("service:llm_itl_seconds:p95_1m", "seconds", "Inter-token latency p95 over 1m."),
     Signal("service:llm_itl_seconds:p50_5m", "seconds", "Inter-token latency p50."),
-    Signal("service:llm_itl_seconds:p95_5m", "seconds", "Inter-token latency p95."),
+    Signal(
+        "service:llm_itl_seconds:p95_5m",
+        "seconds",
+        "Inter-token latency p95; the mean where p95 is in the first bucket.",
+    ),
+    Signal("service:llm_itl_seconds:mean_5m", "seconds", "Inter-token latency mean."),
+    Signal(
+        "service:llm_itl_seconds:p95_pinned",
+        "seconds",
+        "The last bucket bound, while p95 is beyond it, so that p95 is a lower bound; else absent.",
+    ),
+    Signal(
+        "service:llm_itl_seconds:p95_coarse",
+        "seconds",
+        "The first bucket bound, while p95 is below it and the mean stands for it; else absent.",
+    ),
     Signal("service:llm_request_duration_seconds:p95_5m", "seconds", "End-to-end latency p95."),
+    Signal(
+        "service:llm_request_duration_seconds:p95_pinned",
+        "seconds",
+        "The last bucket bound, while p95 is beyond it, so that p95 is a lower bound; else absent.",
+    ),
     Signal("service:llm_request_prompt_tokens:mean_5m", "tokens", "Mean prompt length."),
     Signal("service:llm_queue_share_of_ttft:ratio_rate5m", "ratio", "Queue time over TTFT."),
     Signal(

@@ -106,9 +106,9 @@ LONG_WINDOWS = tuple(each.long for each in BURN_WINDOWS)
 PERIOD = f"{PERIOD_DAYS}d"
 
 SLO_SIGNALS = (
-    Signal("replica:slo_errors:rate5m", "events", "Bad events per second; label `slo`."),
-    Signal("service:slo_bound_replicas:count", "replicas", "Replicas with this bucket; labels `engine`, `slo`, `le`."),
+    Signal("service:slo_bound_series:count", "", "Series with this bucket bound; labels `engine`, `slo`, `le`."),
     Signal("service:slo_bound_seconds", "seconds", "Bucket bounds that all replicas of an engine share; label `slo`."),
+    Signal("service:slo_bound_lowest_seconds", "seconds", "Bound of the first bucket; label `slo`."),
     Signal("service:slo_objective_seconds", "seconds", "The objective that an event must be within; label `slo`."),
     Signal("service:slo_bound_above_seconds", "seconds", "First bound beyond the objective; labels `engine`, `slo`."),
     Signal("service:slo_bound_below_seconds", "seconds", "Last bound within the objective; labels `engine`, `slo`."),

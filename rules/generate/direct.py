@@ -1,7 +1,7 @@
 """The source rules of an engine's own series: its catalogue in PromQL, as `exporters/inference/mapping.py` reads it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from exporters.catalog import (
     COMPANIONS,
@@ -15,24 +15,34 @@ from exporters.catalog import (
     spelled,
 )
 from rules import promql
-from rules.catalog import HISTOGRAMS, REPLICA_LABELS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
+from rules.catalog import (
+    AT_ONCE,
+    EACH_MINUTE,
+    HALF_AS_OFTEN,
+    HISTOGRAMS,
+    REPLICA_LABELS,
+    SERVICE_BUCKETS,
+    SOURCE_COUNTERS,
+    SOURCE_GAUGES,
+    service_stem,
+    source_pace,
+    source_windows,
+)
 from rules.generate.config import TARGET_LABELS, config_rules
-from rules.generate.document import Rule, Rules
-from rules.generate.probed import HISTOGRAM_PARTS, UP
+from rules.generate.document import Group, Rule, by_pace
+from rules.generate.probed import BUCKET_LABELS, HISTOGRAM_PARTS, UP
 
 _ON_TARGET = f"on ({', '.join(TARGET_LABELS)})"
 _LABELS = tuple(label for label in REPLICA_LABELS if label != "engine")  # the rule sets `engine`
 
 
-def direct_groups(catalogue: EngineCatalogue) -> dict[str, Rules]:
-    """Groups of rules by name. Each asks first who is read both ways: groups run side by side, in any order."""
-    groups = {
-        "config": list(config_rules(catalogue)),
-        "gauges": list(_gauges(catalogue)),
-        "counters": list(_counters(catalogue)),
-        "histograms": list(_histograms(catalogue)),
-    }
-    return {name: iter((_both_ways(catalogue, name), *rules)) for name, rules in groups.items() if rules}
+def direct_groups(catalogue: EngineCatalogue) -> list[Group]:
+    """The groups of the file. Each asks first who is read both ways: groups run side by side, in any order."""
+    config = [("config", EACH_MINUTE, rule) for rule in config_rules(catalogue)]
+    groups = by_pace(
+        [*config, *_gauges(catalogue), *_counters(catalogue), *_histograms(catalogue), *_service_buckets(catalogue)]
+    )
+    return [replace(group, rules=(_both_ways(catalogue, group.name), *group.rules)) for group in groups]
 
 
 def _both_ways(catalogue: EngineCatalogue, group: str) -> Rule:
@@ -43,39 +53,58 @@ def _both_ways(catalogue: EngineCatalogue, group: str) -> Rule:
     }
 
 
-def _gauges(catalogue: EngineCatalogue) -> Rules:
+_Paced = Iterator[tuple[str, str, Rule]]
+
+
+def _gauges(catalogue: EngineCatalogue) -> _Paced:
     if catalogue.engine not in COMPANIONS:
         up = promql.aggregate(Reduce.MAX, TARGET_LABELS, f'up{{job="{catalogue.engine.value}"}}')
-        yield _recorded(UP, catalogue, up)
+        yield "gauges", AT_ONCE, _recorded(UP, catalogue, promql.unless_probed(up, catalogue.engine))
     for record, family in SOURCE_GAUGES.items():
-        yield from _mapped(record, family, catalogue)
+        for expr in _mapped(family, catalogue):
+            yield "gauges", source_pace(record), _recorded(record, catalogue, expr)
 
 
-def _counters(catalogue: EngineCatalogue) -> Rules:
+def _counters(catalogue: EngineCatalogue) -> _Paced:
     for stem, family in SOURCE_COUNTERS.items():
         for window in source_windows(stem):
-            yield from _mapped(f"{stem}:rate{window}", family, catalogue, window=window)
+            for expr in _mapped(family, catalogue, window=window):
+                rule = _recorded(f"{stem}:rate{window}", catalogue, expr)
+                yield "counters", source_pace(stem, window), rule
 
 
-def _histograms(catalogue: EngineCatalogue) -> Rules:
+def _histograms(catalogue: EngineCatalogue) -> _Paced:
     for stem, family in HISTOGRAMS.items():
         for part in HISTOGRAM_PARTS:
             for window in source_windows(stem, part):
-                yield from _mapped(f"{stem}{part}:rate{window}", family, catalogue, part, window)
+                for expr in _mapped(family, catalogue, part, window):
+                    rule = _recorded(f"{stem}{part}:rate{window}", catalogue, expr)
+                    yield "buckets" if part == "_bucket" else "histograms", source_pace(stem, window), rule
 
 
-def _mapped(record: str, family: str, catalogue: EngineCatalogue, part: str = "", window: str = "") -> Rules:
-    """The rule of a family, or of a part of a histogram; nothing where the engine does not give it."""
+def _service_buckets(catalogue: EngineCatalogue) -> _Paced:
+    """The buckets of a service's replicas of this engine together, and how many have each bound."""
+    labels = tuple(label for label in BUCKET_LABELS if label != "engine")  # the rule sets `engine`
+    for stem in SERVICE_BUCKETS:
+        family, record = HISTOGRAMS[stem], f"{service_stem(stem)}_bucket"
+        for expr in _mapped(family, catalogue, "_bucket", "5m"):
+            rule = _recorded(f"{record}:rate5m", catalogue, promql.aggregate(Reduce.SUM, labels, expr))
+            yield "service_buckets", HALF_AS_OFTEN, rule
+        for expr in _mapped(family, catalogue, "_bucket"):
+            yield "service_buckets", EACH_MINUTE, _recorded(f"{record}:series", catalogue, promql.counted(labels, expr))
+
+
+def _mapped(family: str, catalogue: EngineCatalogue, part: str = "", window: str = "") -> Iterator[str]:
+    """The family, or a part of a histogram, of replicas that are not probed; nothing where the engine has it not."""
     mapping = catalogue.families.get(family)
     if mapping is None:
         return
     alternatives = list(_alternatives(catalogue, mapping, _Reading(INFERENCE_FAMILIES[family].kind, part, window)))
     if alternatives:
-        yield _recorded(record, catalogue, promql.plausible(promql.first_of(alternatives)))
+        yield promql.unless_probed(promql.plausible(promql.first_of(alternatives)), catalogue.engine)
 
 
 def _recorded(record: str, catalogue: EngineCatalogue, expr: str) -> Rule:
-    expr = promql.unless_probed(expr, catalogue.engine)
     return {"record": record, "labels": {"engine": catalogue.engine.value}, "expr": expr}
 
 

@@ -1,6 +1,8 @@
 """Groups of rules as the YAML of a rule file."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import yaml
@@ -23,8 +25,32 @@ def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 RuleDumper.add_representer(str, _string)
 
 
-def document(source: str, groups: Mapping[str, Rules]) -> str:
-    """The file of a source. Groups without rules are left out."""
-    written = ((name, list(rules)) for name, rules in groups.items())
-    content = {"groups": [{"name": f"source.{source}.{name}", "rules": rules} for name, rules in written if rules]}
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that run one after another; `interval` is empty where they run as often as Prometheus evaluates."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    interval: str = ""
+
+
+def by_pace(paced: Iterable[tuple[str, str, Rule]]) -> list[Group]:
+    """Groups of (name, interval, rule): rules of one name and interval together, in their order."""
+    found: dict[tuple[str, str], list[Rule]] = defaultdict(list)
+    for name, interval, rule in paced:
+        found[name, interval].append(rule)
+    return [
+        Group(f"{name}_{interval}" if interval else name, tuple(rules), interval)
+        for (name, interval), rules in found.items()
+    ]
+
+
+def document(source: str, groups: Iterable[Group]) -> str:
+    """The file of a source."""
+    content = {"groups": [_group(source, group) for group in groups]}
     return HEADER + yaml.dump(content, Dumper=RuleDumper, sort_keys=False, width=120)
+
+
+def _group(source: str, group: Group) -> dict[str, object]:
+    interval = {"interval": group.interval} if group.interval else {}
+    return {"name": f"source.{source}.{group.name}", **interval, "rules": list(group.rules)}

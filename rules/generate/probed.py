@@ -1,40 +1,71 @@
 """The source rules of the prober's families, which are canonical already."""
 
+from collections.abc import Iterator
+
 from exporters.catalog import COMPANIONS, Reduce
 from rules import promql
-from rules.catalog import HISTOGRAMS, REPLICA_LABELS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
-from rules.generate.document import Rules
+from rules.catalog import (
+    AT_ONCE,
+    EACH_MINUTE,
+    HALF_AS_OFTEN,
+    HISTOGRAMS,
+    REPLICA_LABELS,
+    SERVICE_BUCKETS,
+    SERVICE_LABELS,
+    SOURCE_COUNTERS,
+    SOURCE_GAUGES,
+    service_stem,
+    source_pace,
+    source_windows,
+)
+from rules.generate.document import Group, Rule, by_pace
 
 UP = "replica:llm_up"
 HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
+BUCKET_LABELS = (*SERVICE_LABELS, "engine", "le")
 
 
-def probed_groups() -> dict[str, Rules]:
-    """Groups of rules by name."""
-    return {"gauges": _gauges(), "counters": _counters(), "histograms": _histograms()}
+def probed_groups() -> list[Group]:
+    """The groups of the file."""
+    return by_pace([*_gauges(), *_counters(), *_histograms(), *_service_buckets()])
 
 
-def _gauges() -> Rules:
+_Paced = Iterator[tuple[str, str, Rule]]
+
+
+def _gauges() -> _Paced:
     companions = "|".join(sorted(engine.value for engine in COMPANIONS))
     for record, family in SOURCE_GAUGES.items():
         if record == UP:
             labels = tuple(label for label in REPLICA_LABELS if label != "model")
-            yield {"record": UP, "expr": promql.aggregate(Reduce.MAX, labels, f'{family}{{engine!~"{companions}"}}')}
+            expr = promql.aggregate(Reduce.MAX, labels, f'{family}{{engine!~"{companions}"}}')
+            yield "gauges", AT_ONCE, {"record": UP, "expr": expr}
         else:
-            yield {"record": record, "expr": promql.aggregate(Reduce.MAX, REPLICA_LABELS, family)}
+            expr = promql.aggregate(Reduce.MAX, REPLICA_LABELS, family)
+            yield "gauges", source_pace(record), {"record": record, "expr": expr}
 
 
-def _counters() -> Rules:
+def _counters() -> _Paced:
     for stem, family in SOURCE_COUNTERS.items():
         for window in source_windows(stem):
             expr = promql.aggregate(Reduce.SUM, REPLICA_LABELS, f"rate({family}[{window}])")
-            yield {"record": f"{stem}:rate{window}", "expr": expr}
+            yield "counters", source_pace(stem, window), {"record": f"{stem}:rate{window}", "expr": expr}
 
 
-def _histograms() -> Rules:
+def _histograms() -> _Paced:
     for stem, family in HISTOGRAMS.items():
         for part in HISTOGRAM_PARTS:
             labels = (*REPLICA_LABELS, "le") if part == "_bucket" else REPLICA_LABELS
             for window in source_windows(stem, part):
                 expr = promql.aggregate(Reduce.SUM, labels, f"rate({family}{part}[{window}])")
-                yield {"record": f"{stem}{part}:rate{window}", "expr": expr}
+                name = "buckets" if part == "_bucket" else "histograms"
+                yield name, source_pace(stem, window), {"record": f"{stem}{part}:rate{window}", "expr": expr}
+
+
+def _service_buckets() -> _Paced:
+    for stem in SERVICE_BUCKETS:
+        buckets, record = f"{HISTOGRAMS[stem]}_bucket", f"{service_stem(stem)}_bucket"
+        rate = promql.aggregate(Reduce.SUM, BUCKET_LABELS, f"rate({buckets}[5m])")
+        yield "service_buckets", HALF_AS_OFTEN, {"record": f"{record}:rate5m", "expr": rate}
+        counted = promql.counted(BUCKET_LABELS, buckets)
+        yield "service_buckets", EACH_MINUTE, {"record": f"{record}:series", "expr": counted}

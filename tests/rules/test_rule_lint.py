@@ -77,7 +77,7 @@ def test_a_broken_rule_is_found(check: str, broken: Rule) -> None:
         'gpu:gpu_power_watts > on () group_left () threshold:disk_busy_high_ratio{service=""}',
         "service:llm_replicas:count == service:llm_replicas_up:count",  # these two know no model
         "sum by (service, model) (replica:llm_requests_running) + service:llm_requests_waiting:sum",
-        "histogram_quantile(1, replica:llm_ttft_seconds_bucket:rate5m) and replica:llm_requests_running > 0",
+        "histogram_quantile(1, replica:llm_ttft_seconds_bucket:rate1m) and replica:llm_requests_running > 0",
         "replica:llm_requests_running - replica:llm_requests_running offset 5m",
         "rate(llm_requests_total[1m]) and on (instance) llm_up",  # nothing is known of an exporter's series
         "gpu:gpu_utilization:ratio == 0 and gpu:gpu_power_watts > 0",

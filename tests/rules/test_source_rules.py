@@ -9,7 +9,14 @@ from click.testing import CliRunner
 from exporters.catalog import COMPANIONS, INFERENCE_FAMILIES, Engine, EngineCatalogue, Kind, load_engine
 from rules import plain_yaml
 from rules.build import HEADER, SOURCES_DIR, source_files
-from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
+from rules.catalog import (
+    HISTOGRAMS,
+    SERVICE_BUCKETS,
+    SOURCE_COUNTERS,
+    SOURCE_GAUGES,
+    service_stem,
+    source_windows,
+)
 from rules.cli import build
 
 COUNTERS = {
@@ -22,6 +29,9 @@ PARTS = {
     for window in source_windows(stem, part)
 }
 SIGNALS = {**SOURCE_GAUGES, **COUNTERS, **{record: family for record, (family, _) in PARTS.items()}}
+SERVICE_SIGNALS = {
+    f"{service_stem(stem)}_bucket:{what}": HISTOGRAMS[stem] for stem in SERVICE_BUCKETS for what in ("rate5m", "series")
+}
 FILES = source_files()
 EXPOSING = [engine for engine in Engine if load_engine(engine).families]
 
@@ -41,7 +51,7 @@ def test_generation_is_deterministic_and_marked() -> None:
 
 
 def test_the_prober_source_records_every_source_signal_once() -> None:
-    assert sorted(recorded(FILES["optiinfra.yml"])) == sorted(SIGNALS)
+    assert sorted(recorded(FILES["optiinfra.yml"])) == sorted(SIGNALS | SERVICE_SIGNALS)
 
 
 def gives(catalogue: EngineCatalogue, record: str, family: str) -> bool:
@@ -51,8 +61,7 @@ def gives(catalogue: EngineCatalogue, record: str, family: str) -> bool:
     mapping = catalogue.families.get(family)
     if mapping is None:
         return family in catalogue.numbers
-    buckets = record in PARTS and PARTS[record][1] == "_bucket"
-    return not buckets or any(source.count is None for source in mapping.sources)
+    return "_bucket:" not in record or any(source.count is None for source in mapping.sources)
 
 
 def test_an_engine_with_an_exposition_has_a_source_and_no_other_has() -> None:
@@ -65,8 +74,11 @@ def test_an_engine_with_an_exposition_has_a_source_and_no_other_has() -> None:
 @pytest.mark.parametrize("engine", EXPOSING)
 def test_a_direct_source_records_the_signals_of_the_families_that_the_engine_gives(engine: Engine) -> None:
     catalogue = load_engine(engine)
-    signals = [record for record in recorded(FILES[f"{engine.value}.yml"]) if record.startswith("replica:")]
-    assert sorted(signals) == sorted(record for record, family in SIGNALS.items() if gives(catalogue, record, family))
+    signals = [
+        record for record in recorded(FILES[f"{engine.value}.yml"]) if record.startswith(("replica:", "service:"))
+    ]
+    every = SIGNALS | SERVICE_SIGNALS
+    assert sorted(signals) == sorted(record for record, family in every.items() if gives(catalogue, record, family))
 
 
 def test_a_source_signal_records_a_family_of_its_kind() -> None:
@@ -88,7 +100,7 @@ def test_a_fleet_of_another_engine_is_not_looked_at(engine: Engine) -> None:
 
 
 def test_recorded_names_of_steps_are_named_after_their_level() -> None:
-    steps = {r for r in recorded(FILES["vllm.yml"]) if not r.startswith("replica:")}
+    steps = {r for r in recorded(FILES["vllm.yml"]) if not r.startswith(("replica:", "service:"))}
     assert steps == {
         "instance:llm_up:both_ways",
         "optiinfra:digit",
