@@ -33,7 +33,9 @@ CAPACITY_SIGNALS = (
         "Replicas that a signal asks for; label `signal`: concurrency, kv_cache, queue, forecast, forecast_1h.",
     ),
     Signal("service:llm_replicas_needed:max", "replicas", "Replicas that are needed now."),
-    Signal("service:llm_replicas_held:count", "replicas", "Replicas that were asked for last, or were there for an hour."),
+    Signal(
+        "service:llm_replicas_held:count", "replicas", "Replicas that were asked for last, or were there for an hour."
+    ),
     Signal("service:llm_replicas_desired:part", "replicas", "What the desired count is the largest of; label `part`."),
     Signal("service:llm_replicas_desired:count", "replicas", "Replicas that the service should have: for autoscalers."),
     # -- scale-in
