@@ -171,6 +171,15 @@ def test_an_efficiency_class_mutes_no_symptom(alertmanager: str) -> None:
     expect(alertmanager, [("LLMCacheInefficiency", False), ("LLMHighTTFT", False)], service="c")
 
 
+def test_what_was_to_come_is_muted_once_it_is_there_and_for_no_other_service(alertmanager: str) -> None:
+    full = ("LLMKVCachePressure", "LLMKVCacheThrash", "LLMAdmissionLimited", "LLMQueueBuildup")
+    for name in full:
+        post(alertmanager, alert(name, service=name), alert("LLMPredictedSaturation", service=name, resource="requests"))
+        expect(alertmanager, [(name, False), ("LLMPredictedSaturation", True)], service=name)
+    post(alertmanager, alert("LLMPredictedSaturation", service="to-come", resource="kv_cache"))
+    expect(alertmanager, [("LLMPredictedSaturation", False)], service="to-come")
+
+
 def test_thrash_mutes_the_pressure_of_its_replica_and_not_that_of_another(alertmanager: str) -> None:
     post(
         alertmanager,
