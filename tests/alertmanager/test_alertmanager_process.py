@@ -174,7 +174,9 @@ def test_an_efficiency_class_mutes_no_symptom(alertmanager: str) -> None:
 def test_what_was_to_come_is_muted_once_it_is_there_and_for_no_other_service(alertmanager: str) -> None:
     full = ("LLMKVCachePressure", "LLMKVCacheThrash", "LLMAdmissionLimited", "LLMQueueBuildup")
     for name in full:
-        post(alertmanager, alert(name, service=name), alert("LLMPredictedSaturation", service=name, resource="requests"))
+        post(
+            alertmanager, alert(name, service=name), alert("LLMPredictedSaturation", service=name, resource="requests")
+        )
         expect(alertmanager, [(name, False), ("LLMPredictedSaturation", True)], service=name)
     post(alertmanager, alert("LLMPredictedSaturation", service="to-come", resource="kv_cache"))
     expect(alertmanager, [("LLMPredictedSaturation", False)], service="to-come")
