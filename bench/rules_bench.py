@@ -61,7 +61,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What was measured of one size. Counts of recorded series are of one replica, GPU, node or service at most."""
+    """What was measured of one size. Counts of recorded series: of the replica, GPU … that has most."""
 
     size: int
     groups: Mapping[str, Group]
@@ -199,10 +199,8 @@ def _watch(prometheus: str, running: psutil.Process, size: int, seconds: float, 
     def rise(name: str) -> int:
         return int(sum(own[name].values()) - sum(first[name].values()))
 
-    def most(level: str, *labels: str) -> int:
-        # What every replica has: one signal of all of them, not only of those that serve.
-        series = f'count by ({", ".join(labels)}) ({{__name__=~"{level}:.+"}})'
-        return number(prometheus, f"max({series})", now)
+    def most(selector: str, *labels: str) -> int:
+        return number(prometheus, f"max(count by ({', '.join(labels)}) ({selector}))", now)
 
     return Figures(
         size=size,
@@ -220,10 +218,11 @@ def _watch(prometheus: str, running: psutil.Process, size: int, seconds: float, 
         rss_mebibytes=running.memory_info().rss / 2**20,
         head_series=int(own["prometheus_tsdb_head_series"][""]),
         scraped_series=number(prometheus, "sum(scrape_samples_post_metric_relabeling)", now),
-        replica=most("replica", "service", "instance"),
-        gpu=most("gpu", "node", "gpu"),
-        node=most("node", "node"),
-        service=most("service", "service"),
+        # A service has replicas in every captured state; all of a fleet's series would be a query of their own kind.
+        replica=most('{__name__=~"replica:.+",service="service-0"}', "instance"),
+        gpu=most('{__name__=~"gpu:.+",node="node-0"}', "gpu"),
+        node=most('{__name__=~"node:.+",node="node-0"}', "node"),
+        service=most('{__name__=~"service:.+",service="service-0"}', "service"),
     )
 
 
