@@ -86,7 +86,8 @@ class Lagging:
 
     def __call__(self, pages: Pages) -> Pages:
         """The changed pages."""
-        return (pages[0],) * self.scrapes + pages[: len(pages) - self.scrapes]
+        empty: Page = {}  # what there was before the recording is not known
+        return (empty,) * self.scrapes + pages[: len(pages) - self.scrapes]
 
 
 @dataclass(frozen=True, slots=True)

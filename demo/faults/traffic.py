@@ -10,7 +10,7 @@ from demo.engine.model import Sequence
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What users ask for. Lengths in tokens, each ±50 %, times in seconds.
+    """What users ask for. Lengths in tokens, each give or take its share `spread`, times in seconds.
 
     `rate`: requests a second of an open loop, Poisson. `clients`: users of a closed loop, who ask again at once.
     `groups`: how many different beginnings of `shared` tokens the prompts have; 0: no two prompts are alike.
@@ -22,6 +22,7 @@ class Load:
     clients: int = 0
     prompt: int = 100
     answer: int = 40
+    spread: float = 0.5
     shared: int = 0
     groups: int = 0
     patience: float | None = None
@@ -82,8 +83,8 @@ class Users:
     def _request(self, at: float, *, client: bool) -> Request:
         load, dice = self._load, self._dice
         self._count += 1
-        length = max(2, round(load.prompt * dice.uniform(0.5, 1.5)))
-        answer = max(1, round(load.answer * dice.uniform(0.5, 1.5)))
+        length = max(2, round(load.prompt * dice.uniform(1 - load.spread, 1 + load.spread)))
+        answer = max(1, round(load.answer * dice.uniform(1 - load.spread, 1 + load.spread)))
         first = dice.randrange(1 << 40)
         prompt = tuple(range(first, first + length))
         if load.groups:

@@ -69,7 +69,7 @@ def test_an_idle_engine_cannot_be_frozen_with_requests() -> None:
 
 
 def test_a_lagging_target_tells_old_figures() -> None:
-    assert column(Lagging(2)(pages(1, 2, 3, 4)), COUNTER) == [1, 1, 1, 2]
+    assert column(Lagging(2)(pages(1, 2, 3, 4)), COUNTER) == [None, None, 1, 2]
 
 
 def test_a_clock_set_forward_gives_observations_in_the_last_bucket() -> None:

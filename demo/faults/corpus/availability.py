@@ -80,8 +80,8 @@ def _errors() -> Iterator[Scenario]:
         refusing = Replica(steady(1), way=way, changes=(Growing(key, _AT, 0.3),))
         yield fault(f"errors-rejected-{way.value}", Fleet((refusing,)), seed, "LLMRequestsRejected")
     # Clients leave after six seconds without a token; why the first token is late is not known (KV between).
-    between = Setup(slots=6, blocks=62)
-    leaving = changing(628, Load(rate=5.0, patience=6.0), setup=between)
+    between = Setup(slots=6, blocks=61)
+    leaving = changing(628, Load(rate=5.0, patience=6.0, spread=0.1), setup=between)
     yield fault("errors-aborts", Fleet((Replica(leaving),)), 628, "LLMRequestAborts", duration=LONG)
 
 

@@ -20,7 +20,8 @@ LONG_PROMPTS = Load(rate=0.3, prompt=3000, answer=40)
 MEMORY_BOUND = Setup(slots=8, alpha_ms=79.0, beta_ms=7.0)
 MOVING = GpuState(dram=0.74, tensor=0.18)
 # A full batch holds about 82 % of the KV cache: neither room nor pressure.
-BETWEEN = Setup(slots=6, blocks=62)
+BETWEEN = Setup(slots=6, blocks=61)
+CROWD = Load(clients=16, spread=0.1)
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -102,7 +103,10 @@ def _latency() -> Iterator[Scenario]:
     # Long prompts and long answers on an engine that does not tell prefill: the first token is late, and whether by
     # prompts or by something else is not known.
     mixed = changing(
-        76, Load(rate=0.12, prompt=2600, answer=300), before=Load(rate=0.1, prompt=200, answer=40), setup=SLOW_PREFILL
+        76,
+        Load(rate=0.12, prompt=2000, answer=400),
+        before=Load(rate=0.1, prompt=200, answer=40),
+        setup=Setup(slots=8, blocks=3000, gamma_ms=0.85),
     )
     yield fault("latency-ttft-sglang", Fleet((Replica(mixed, Engine.SGLANG),)), 76, "LLMHighTTFT", duration=LONG)
 
@@ -117,7 +121,7 @@ def _throughput() -> Iterator[Scenario]:
         (84, Engine.VLLM, Way.DIRECT),
         (85, Engine.LLAMACPP, Way.DIRECT),
     ):
-        run = changing(seed, Load(clients=16), before=Load(clients=16), at=at, setup=BETWEEN, slower=3.0)
+        run = changing(seed, CROWD, before=CROWD, at=at, setup=BETWEEN, slower=3.0)
         yield fault(
             f"throughput-{engine.value}-{way.value}",
             Fleet((Replica(run, engine, way),)),

@@ -27,7 +27,8 @@ B = Bottleneck
 SMALL_KV = Setup(slots=16, blocks=125)
 LONG_ANSWERS = Load(rate=0.2, prompt=200, answer=120)
 # A full batch holds about 82 % of the KV cache: neither room nor pressure, so no cause is known.
-BETWEEN = Setup(slots=6, blocks=62)
+BETWEEN = Setup(slots=6, blocks=61)
+MUCH_ALIKE = Load(rate=3.4, spread=0.1)
 
 
 def scenarios() -> Iterator[Scenario]:
@@ -82,9 +83,9 @@ def _queue() -> Iterator[Scenario]:
     ):
         told = Replica(changing(31 + number, TOO_MUCH), engine, way)
         yield fault(f"queue-{engine.value}-{way.value}", Fleet((told,)), 31, alert, looks_like=B.ADMISSION_LIMITED)
-    between = changing(34, TOO_MUCH, setup=BETWEEN)
+    between = changing(34, MUCH_ALIKE, setup=BETWEEN)
     yield fault("queue-kv-between", Fleet((Replica(between),)), 34, alert, looks_like=B.KV_CACHE_PRESSURE)
-    pair = tuple(Replica(changing(seed, TOO_MUCH, setup=BETWEEN), way=Way.DIRECT) for seed in (35, 36))
+    pair = tuple(Replica(changing(seed, MUCH_ALIKE, setup=BETWEEN), way=Way.DIRECT) for seed in (35, 36))
     yield fault("queue-kv-between-direct", Fleet(pair), 35, alert, looks_like=B.KV_CACHE_PRESSURE)
 
 
@@ -94,8 +95,8 @@ def _lookalikes() -> Iterator[Scenario]:
     for way in Way:
         replica = Replica(full, way=way, limit=6)
         yield lookalike(f"admission-full-no-queue-{way.value}", Fleet((replica,)), 41, B.ADMISSION_LIMITED)
-    # A burst of half a minute.
-    burst = Run((Phase(-WARM_UP_SECONDS, QUIET), Phase(ONSET, Load(rate=4.5)), Phase(ONSET + 20, Load(rate=0.4))), 42)
+    # A burst of four seconds, which fills the batch and a queue.
+    burst = Run((Phase(-WARM_UP_SECONDS, QUIET), Phase(ONSET - 2, Load(rate=6.0)), Phase(ONSET + 2, QUIET)), 42)
     for engine in (Engine.VLLM, Engine.SGLANG, Engine.LLAMACPP):
         yield lookalike(f"admission-burst-{engine.value}", Fleet((Replica(burst, engine),)), 42, B.ADMISSION_LIMITED)
     yield lookalike("queue-burst-tgi", Fleet((Replica(burst, Engine.TGI),)), 42, B.QUEUE_BUILDUP)
