@@ -135,6 +135,7 @@ def _latency() -> Row:
                 signal("service:llm_ttft_seconds:p50_5m", _SCOPE, "{{service}} p50"),
                 signal("service:llm_ttft_seconds:p95_5m", _SCOPE, "{{service}} p95"),
                 signal("service:llm_ttft_seconds:p95_1m", _SCOPE, "{{service}} p95 over 1m"),
+                signal("service:llm_ttft_seconds:p95_pinned", _SCOPE, "{{service}} p95 is at least this"),
                 queries.objective("ttft_p95_seconds"),
             ),
             graph(
@@ -142,12 +143,14 @@ def _latency() -> Row:
                 "Gap between two tokens of one answer; dashed: the objective.",
                 signal("service:llm_itl_seconds:p50_5m", _SCOPE, "{{service}} p50"),
                 signal("service:llm_itl_seconds:p95_5m", _SCOPE, "{{service}} p95"),
+                signal("service:llm_itl_seconds:p95_pinned", _SCOPE, "{{service}} p95 is at least this"),
                 queries.objective("itl_p95_seconds"),
             ),
             graph(
                 "Request duration p95",
                 "From arrival to the last token.",
                 signal("service:llm_request_duration_seconds:p95_5m", _SCOPE, "{{service}} p95"),
+                signal("service:llm_request_duration_seconds:p95_pinned", _SCOPE, "{{service}} p95 is at least this"),
             ),
         ),
     )

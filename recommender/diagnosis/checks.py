@@ -49,12 +49,24 @@ class Scope:
         return self._against(label, signal, THRESHOLDS[threshold], high=False)
 
     def over_objective(self, label: str, signal: str, objective: str) -> Check:
-        """The signal is over the service's objective of this name."""
+        """The signal is over the service's objective of this name; unknown where buckets end before the objective."""
         limit = self.evidence.objectives.get(objective)
         reading = self.reading(signal)
         agrees = None if reading.value is None or limit is None else reading.value > limit
-        text = _sentence(label, reading, limit, ("over its objective", "within its objective"), holds=agrees)
+        words = ("over its objective", "within its objective")
+        if self._told(signal, "p95_pinned"):
+            label += " ≥"
+            if agrees is False:
+                agrees, words = None, ("", "and buckets end there; its objective is")
+        elif bound := self._told(signal, "p95_coarse"):
+            label += f" < {figure(bound, reading.unit)}, mean"
+        text = _sentence(label, reading, limit, words, holds=agrees)
         return _check(text, reading, f"service:objective:{objective}", limit, agrees=agrees)
+
+    def _told(self, signal: str, what: str) -> float | None:
+        """What the buckets of a service's p95 cannot tell: the bound that it is beyond, or below."""
+        stem, _, operation = signal.rpartition(":")
+        return self.reading(f"{stem}:{what}").value if operation == "p95_5m" else None
 
     def within_objective(self, label: str, signal: str, objective: str) -> Check:
         """The signal is at or below the service's objective of this name."""
