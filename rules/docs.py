@@ -7,9 +7,14 @@ import click
 
 from exporters.engine_docs import engines_page
 from rules.alert_docs import alerts_page
+from rules.sharding import groups_page
 
 DOCS_DIR = Path(__file__).parents[1] / "docs"
-PAGES: dict[str, Callable[[], str]] = {"engines.md": engines_page, "alerts.md": alerts_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "engines.md": engines_page,
+    "alerts.md": alerts_page,
+    "rule-groups.md": groups_page,
+}
 
 
 @click.command("docs")
@@ -22,7 +27,7 @@ PAGES: dict[str, Callable[[], str]] = {"engines.md": engines_page, "alerts.md": 
 )
 @click.option("--check", is_flag=True, envvar="OPTIINFRA_DOCS_CHECK", help="Write nothing; fail when a page differs.")
 def build(out: Path, *, check: bool) -> None:
-    """Generate the pages that say what each engine tells and what each alert means."""
+    """Generate the pages of what engines tell, what alerts mean and how groups of rules may be spread."""
     texts = {name: page() for name, page in PAGES.items()}
     stale = [name for name, text in texts.items() if not _same(out / name, text)]
     if check and stale:

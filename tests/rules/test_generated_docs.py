@@ -20,7 +20,7 @@ def test_a_page_is_current(name: str) -> None:
 def test_pages_that_are_not_current_are_found_and_written(tmp_path: Path) -> None:
     asked = CliRunner().invoke(build, ["--out", str(tmp_path), "--check"])
     assert asked.exit_code == 1
-    assert "engines.md, alerts.md differ" in asked.output
+    assert "engines.md, alerts.md, rule-groups.md differ" in asked.output
     assert CliRunner().invoke(build, ["--out", str(tmp_path)]).exit_code == 0
     (tmp_path / "alerts.md").write_text("by hand", encoding="utf-8")
     assert "alerts.md differ" in CliRunner().invoke(build, ["--out", str(tmp_path), "--check"]).output
