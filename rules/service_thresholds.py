@@ -20,7 +20,7 @@ def service_thresholds_rules() -> str:
     """The text of `rules/service_thresholds.yml`."""
     known: Rule = {"record": KNOWN_SERVICES, "expr": "max by (service) (max_over_time(replica:llm_up[10m]))"}
     rules = [known, *(_resolved(threshold) for threshold in THRESHOLDS.values() if threshold.per_service)]
-    groups = [{"name": "service_thresholds", "rules": rules}]
+    groups = [{"name": "service_thresholds", "interval": "30s", "rules": rules}]
     return HEADER + _NOTES + yaml.dump({"groups": groups}, Dumper=RuleDumper, sort_keys=False, width=120)
 
 

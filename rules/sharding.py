@@ -1,4 +1,4 @@
-"""Generates docs/rule-groups.md: every group of rules, how often it runs, and how it may be spread over several Prometheus.
+"""Generates docs/rule-groups.md: every group of rules, how often it runs, how it may be spread over several Prometheus.
 
 That follows from what its rules read. A rule that only reads series of a service gives the same for each service alone.
 One that joins by node, or records a node or a GPU, needs every replica of that node.
