@@ -1,4 +1,4 @@
-"""Queries of docs/{autoscaling,cookbook,scores}.md parse, read series that exist, and give the answers that they show."""
+"""Queries of docs/{autoscaling,cookbook,scores}.md parse, read series that exist and give the answers shown there."""
 
 import json
 import re
