@@ -74,7 +74,10 @@ services may be spread over several Prometheus or rulers. What the columns mean 
 
 def groups_page() -> str:
     """The page as Markdown."""
-    return "\n".join([_INTRODUCTION, *_table(group_uses())]) + "\n"
+    groups = group_uses()
+    largest = max(groups, key=lambda group: group.rules)
+    total = f"{len(groups)} groups; the largest, `{largest.name}`, has {largest.rules} rules.\n"
+    return "\n".join([_INTRODUCTION, total, *_table(groups)]) + "\n"
 
 
 def _table(groups: Iterable[GroupUse]) -> Iterator[str]:
