@@ -31,7 +31,7 @@ def _over_provisioned(scope: Scope) -> tuple[Discriminator, ...]:
             defining=True,
         ),
         Discriminator(
-            scope.at_least("that would leave", "service:llm_scale_in_replicas:count", "replicas_min"),
+            scope.at_least("that would leave", "service:llm_scale_in_replicas:count", "scale_in_replicas_min"),
             defining=True,
         ),
         Discriminator(scope.positive("safe to scale in:", "service:llm_scale_in:safe"), defining=True),

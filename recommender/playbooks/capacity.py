@@ -94,9 +94,9 @@ OVER_PROVISIONED = (
     advising(
         "P23.2",
         "Keep what a failure needs",
-        "Two replicas at least where users would notice the loss of one: threshold:replicas_min of the service says "
-        "how many must stay. Replicas for disaster recovery are not too many. Be sure that the nodes can take the "
-        "replica back: image and weights kept, capacity reserved.",
+        "Two replicas at least where users would notice the loss of one; replicas for disaster recovery are not too "
+        "many. threshold:scale_in_replicas_min of the service says how many must stay. Be sure that the nodes can take "
+        "the replica back: image and weights kept, capacity reserved.",
     ),
     advising(
         "P23.3",

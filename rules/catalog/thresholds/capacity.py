@@ -87,8 +87,16 @@ CAPACITY = (
         "replicas_min",
         1,
         "replicas",
-        "Replicas that a service always has, also after a scale-in.",
-        "§5.4 (g); 2 for a service whose users would notice the loss of one",
+        "Replicas that a service always has.",
+        "§5.4 (g); 2 where one may fail unnoticed",
+        per_service=True,
+    ),
+    Threshold(
+        "scale_in_replicas_min",
+        2,
+        "replicas",
+        "Replicas that a scale-in leaves.",
+        "§5.4 (g)",
         per_service=True,
     ),
     Threshold(
