@@ -1,7 +1,7 @@
 """One labelled story: what is done to a fleet, when, and what has to be said of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from demo.faults.fleet import Clock, Fleet, recordings
@@ -61,6 +61,12 @@ class Scenario:
     def owns(self, service: str, node: str) -> bool:
         """Whether an alert with these labels (one may be empty) is about this scenario."""
         return service == self.name or (not service and node.rpartition("-n")[0] == self.name)
+
+
+def reseeded(scenario: Scenario, shift: int) -> Scenario:
+    """The same story with other chance: every seed moved by `shift`."""
+    replicas = tuple(replace(one, run=replace(one.run, seed=one.run.seed + shift)) for one in scenario.fleet.replicas)
+    return replace(scenario, seed=scenario.seed + shift, fleet=replace(scenario.fleet, replicas=replicas))
 
 
 def is_judged(alert: str) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from demo.faults.corpus import corpus
-from demo.faults.scenario import Kind, Scenario, is_judged
+from demo.faults.scenario import Kind, Scenario, is_judged, reseeded
 from demo.faults.score import judged_classes
 from demo.faults.windows import LEFT_OUT, WINDOWS
 from exporters.catalog import COMPANIONS, Engine
@@ -74,6 +74,13 @@ def test_another_seed_gives_other_figures() -> None:
         for story in (one, other)
     ]
     assert values[0] != values[1]
+
+
+def test_a_story_can_be_told_again_with_other_chance() -> None:
+    (scenario,) = [one for one in CORPUS if one.name == "admission-plateau"]
+    other = reseeded(scenario, 1000)
+    assert bytes_of(other) != bytes_of(scenario)
+    assert (other.name, other.alerts, other.onset) == (scenario.name, scenario.alerts, scenario.onset)
 
 
 def test_a_fault_without_an_alert_is_refused() -> None:

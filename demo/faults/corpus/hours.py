@@ -15,7 +15,7 @@ from demo.faults.corpus.shapes import (
 )
 from demo.faults.fleet import Fleet, Node, Replica, Way
 from demo.faults.gpu import GpuLife, GpuState
-from demo.faults.inference import Setup
+from demo.faults.inference import WARM_UP_SECONDS, Phase, Run, Setup
 from demo.faults.perturb import Growing, Reads
 from demo.faults.scenario import Scenario
 from demo.faults.traffic import Load
@@ -127,18 +127,19 @@ def _budgets() -> Iterator[Scenario]:
             interval=MINUTE,
             also=(B.HIGH_LATENCY,),
         )
-    # One request in twenty-five fails, for hours: more than three times the budget of one in a hundred.
-    for seed in (834, 835):
-        failing = changing(seed, Load(rate=0.15, answer=8, failing=0.08), before=Load(rate=0.15, answer=8), at=600.0)
+    # Two minutes of each eight the steps are too long: a quarter of the gaps between tokens, where a twentieth may be.
+    for seed, way in ((834, Way.PROBED), (835, Way.DIRECT)):
+        in_turns = (Phase(120.0 * turn, QUIET_HOURS, 1.0 if turn % 4 else 2.6) for turn in range(8, 190))
+        now_and_then = Run((Phase(-WARM_UP_SECONDS, QUIET_HOURS), *in_turns), seed)
         yield fault(
             f"budget-slow-{seed}",
-            Fleet((Replica(failing),)),
+            Fleet((Replica(now_and_then, way=way),)),
             seed,
             "LLMErrorBudgetBurnSlow",
-            onset=600.0,
+            onset=960.0,
             duration=DAY,
             interval=MINUTE,
-            also=(B.REQUEST_ERRORS,),
+            also=(B.HIGH_LATENCY,),
         )
     spent = steady(836, Load(rate=0.15, answer=8, failing=0.004))
     yield lookalike("budget-kept", Fleet((Replica(spent),)), 836, B.SLO_BURN, duration=DAY, interval=MINUTE)
