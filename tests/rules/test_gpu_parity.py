@@ -35,7 +35,14 @@ CAPTURES = (
     "linux-x86_64__nvidia-h200__590.48.01__idle",
     "linux-x86_64__nvidia-l40s__595.80__load",
 )
-SHORTER = {"[5m:15s]": "[10s:1s]", "[5m]": "[10s]", "[10m]": "[20s]", "offset 10m": "offset 20s", "[1h]": "[40s]"}
+SHORTER = {
+    "[5m:15s]": "[10s:1s]",
+    "[5m]": "[10s]",
+    "[10m]": "[20s]",
+    "offset 10m": "offset 20s",
+    "[1h]": "[40s]",
+    "interval: 30s": "interval: 1s",
+}
 
 # Long enough that what is compared with 10m ago (here 20s) has a past, and short enough that the faults are within it.
 BEFORE_SECONDS, AFTER_SECONDS = 24, 12

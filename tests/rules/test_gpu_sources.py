@@ -18,7 +18,11 @@ DOCS = ROOT / "docs" / "gpu-sources.md"
 CAPTURES = ROOT / "tests" / "data" / "captures" / "dcgm"
 FIELDS = {counter.field for counter in DCGM_COUNTERS}
 ALTERNATIVES = {"gpu:gpu_nvlink_bytes:rate5m", "gpu:gpu_xid_faults:increase10m"}
-STEPS = {"dcgm": {"instance:dcgm_gpu:labels"}, "nvidia_gpu_exporter": {"instance:nvidia_smi_gpu:labels"}}
+STEPS = {
+    "dcgm": {"instance:dcgm_gpu:labels"},
+    "nvidia_gpu_exporter": {"instance:nvidia_smi_gpu:labels"},
+    "optiinfra_gpu": {"instance:gpu_xid_events:sum"},
+}
 NAMES = {signal.name for signal in GPU_SIGNALS} - {"gpu:bottleneck:evidence"}
 
 
