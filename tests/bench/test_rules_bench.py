@@ -1,5 +1,7 @@
 """What the benchmark of the rules serves and computes."""
 
+import time
+
 from bench.rules_bench import Figures, Group, report
 from bench.rules_load import HISTORY_STEPS, STEP_SECONDS, Load, nodes, past, service
 
@@ -14,7 +16,7 @@ def test_the_past_is_every_step_with_its_time_and_ends_a_step_ago() -> None:
 
 
 def test_a_target_has_its_past_once_and_the_model_of_its_service() -> None:
-    load = Load(40, [PAGES], PAGES, started=0.0)
+    load = Load(40, [PAGES], PAGES, started=time.time())
     first, then = (load.answer(b"/replica/25").partition(b"\r\n\r\n")[2] for _ in range(2))
     assert first.count(b"a{") == HISTORY_STEPS
     assert then.count(b"a{") == 1
