@@ -54,7 +54,7 @@ CAPACITY_SIGNALS = (
     Signal("service:llm_request_phase_seconds:rate5m", "", "Requests that compute; label `phase`: prefill, decode."),
     Signal("service:llm_prefill_time:ratio1h", "ratio", "Prefill in the time that requests compute."),
     Signal("service:llm_cost_per_million_tokens:1h", "", "Cost of a million tokens, prompts and answers."),
-    Signal("service:llm_cost_per_million_tokens:avg7d", "", "The same, mean of a week."),
+    Signal("service:llm_cost_per_million_tokens:avg7d", "", "The same over a week: its cost over its tokens."),
     Signal("service:llm_cost_per_million_tokens:ratio_of_week", "", "Cost of a token over the mean of its week."),
     Signal("service:llm_cost_per_million_prompt_tokens:1h", "", "Cost of a million prompt tokens: prefill's share."),
     Signal("service:llm_cost_per_million_generation_tokens:1h", "", "Cost of a million generated tokens: the rest."),
