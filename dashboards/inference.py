@@ -2,7 +2,7 @@
 
 from grafanalib import core
 
-from dashboards import queries
+from dashboards import capacity_rows, queries
 from dashboards.layout import Cell, Row, dashboard, datasource_variable, graph, label_variable
 from dashboards.overview import changes_annotation
 from dashboards.panels import AMBER, GREEN, RED, Column, Key, Step, stat, table, time_series
@@ -15,6 +15,7 @@ _SERVICE = 'service=~"$service", model=~"$model"'
 # Of a replica that is down nobody knows the model, so what tells of it must not ask for one.
 _SCOPE = Scope(replica=f'{_SERVICE}, instance=~"$instance"', service=_SERVICE)
 _ANY_MODEL = Scope(replica='service=~"$service", instance=~"$instance"')
+_SERVICE_SCOPE = Scope()
 _OBJECTIVE = (Step(0.8, AMBER), Step(1, RED))
 
 
@@ -34,6 +35,7 @@ def build() -> core.Dashboard:
         rows=(
             _state(),
             replicas(_SCOPE, _ANY_MODEL),
+            capacity_rows.service(_SERVICE_SCOPE),
             _saturation(),
             _latency(),
             _throughput(),

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 # What exists only while or after something was wrong: a panel over it alone may be empty.
-_PROBLEM = re.compile(r":bottleneck:evidence\b|\bALERTS_FOR_STATE\b|\(optiinfra_workflows\) > 0")
+_PROBLEM = re.compile(r"^count by \(bottleneck\)|\bALERTS_FOR_STATE\b|\(optiinfra_workflows\) > 0")
+# What needs a trend, or a price in the inventory, and an hour of samples.
+_IN_TIME = re.compile(r':llm_capacity_usage:forecast\b|signal="forecast|:llm_cost\w*:')
+# What there is only while buckets cannot tell a quantile.
+_BOUND = re.compile(r":p95_pinned\b")
 
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
-    """One target of one panel. `always` is false when it has series only once something went wrong."""
+    """One target of one panel. `always` is false when it may have no series while all is well and has just begun."""
 
     dashboard: str
     panel: str
@@ -35,7 +39,7 @@ def panel_queries(model: Mapping[str, Any]) -> Iterator[PanelQuery]:
                 panel=panel["title"],
                 legend=target["legendFormat"],
                 expr=expr,
-                always=_PROBLEM.search(expr) is None,
+                always=not any(pattern.search(expr) for pattern in (_PROBLEM, _IN_TIME, _BOUND)),
             )
 
 

@@ -2,7 +2,7 @@
 
 from grafanalib import core
 
-from dashboards import queries
+from dashboards import capacity_rows, queries
 from dashboards.layout import Cell, Row, annotation, dashboard, datasource_variable, graph, label_variable
 from dashboards.panels import AMBER, NEUTRAL, RED, Column, Key, Step, stat, table, time_series
 from dashboards.queries import Query, Scope, signal
@@ -32,6 +32,7 @@ def build() -> core.Dashboard:
         rows=(
             _wrong(),
             services(_SCOPE, _INFERENCE_LINK),
+            capacity_rows.services(_SCOPE, _INFERENCE_LINK),
             _decisions(),
             _objectives(),
             _load(),

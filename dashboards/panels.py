@@ -29,7 +29,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a query's value, its heading, unit and colours: `base` below the first of the steps."""
+    """One column of a table: a query's value, its heading, unit and colours: `base` below the first of the steps.
+
+    Whole numbers are shown as `texts` where given.
+    """
 
     heading: str
     query: Query
@@ -37,6 +40,7 @@ class Column:
     decimals: int | None = None
     width: int | None = None
     base: str = GREEN
+    texts: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +85,28 @@ def _steps(steps: Sequence[Step], base: str = GREEN) -> list[Mapping[str, Any]]:
     return [{"color": base, "value": None}, *({"color": step.colour, "value": step.value} for step in steps)]
 
 
+def _mappings(texts: Mapping[int, str]) -> list[Mapping[str, Any]]:
+    # The mapping format of Grafana 7; later versions convert it when they load schema 27.
+    return [
+        {"id": number, "type": 1, "value": str(value), "text": text}
+        for number, (value, text) in enumerate(texts.items(), start=1)
+    ]
+
+
 def time_series(
     title: str,
     description: str,
     *queries: Query,
     limit: float | None = None,
     counts: bool = False,
+    filled: bool = True,
     legend_right: bool = False,
     dashed: str | None = None,
 ) -> core.TimeSeries:
     """Lines over time with a table legend of last, mean and max.
 
     `limit` is the least top of the axis (a ratio's 1). `counts` is for numbers that jump, such as how many there are.
+    Not `filled` are lines that would lie in each other's shade.
     `dashed` is a regular expression of series names drawn as dashed grey lines, such as objectives.
     """
     overrides = [_dashed(dashed)] if dashed else []
@@ -110,7 +124,7 @@ def time_series(
         tooltipMode="multi",
         tooltipSort="desc",
         lineWidth=2,
-        fillOpacity=25 if counts else 5,
+        fillOpacity=(25 if counts else 5) if filled else 0,
         lineInterpolation="stepAfter" if counts else "linear",
         showPoints="never",
         stacking={"mode": "none", "group": "A"},
@@ -150,11 +164,6 @@ def stat(
 
     It has the colour `base` from 0 on and those of `steps` above. What is unknown says so in grey: it is never good.
     """
-    # The mapping format of Grafana 7; later versions convert it when they load schema 27.
-    mappings = [
-        {"id": number, "type": 1, "value": str(value), "text": text}
-        for number, (value, text) in enumerate((texts or {}).items(), start=1)
-    ]
     return core.Stat(
         title=title,
         description=description,
@@ -164,7 +173,7 @@ def stat(
         editable=False,
         format=_unit(title, queries),
         decimals=decimals,
-        mappings=mappings,
+        mappings=_mappings(texts or {}),
         noValue="unknown",
         reduceCalc="lastNotNull" if sparkline else "last",
         colorMode="value",
@@ -221,6 +230,8 @@ def _column_override(column: Column) -> Mapping[str, Any]:
         properties["decimals"] = column.decimals
     if column.width is not None:
         properties["custom.width"] = column.width
+    if column.texts is not None:
+        properties["mappings"] = _mappings(column.texts)
     if column.steps:
         properties["thresholds"] = {"mode": "absolute", "steps": _steps(column.steps, column.base)}
         # Grafana 7 and 8 read displayMode, later ones cellOptions; each ignores the other.

@@ -20,6 +20,7 @@ RECOMMENDER_METRICS = frozenset(
         "optiinfra_replica_knob",
         "optiinfra_webhook_notifications_total",
         "optiinfra_workflows",
+        "optiinfra_workflows_in_flight",
     }
 )
 PROMETHEUS_METRICS = frozenset({"ALERTS", "ALERTS_FOR_STATE", "scrape_duration_seconds", "up"})

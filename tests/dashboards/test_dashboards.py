@@ -19,7 +19,7 @@ from dashboards.layout import GRID_WIDTH, SCHEMA_VERSION, TAG
 from dashboards.panels import DATASOURCE, GREY, MixedUnitsError, time_series
 from dashboards.queries import PROMETHEUS_METRICS, RECOMMENDER_METRICS, Query, Scope, grafana_unit, signal
 from recommender.model import WorkflowState
-from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
+from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, THRESHOLDS, source_windows
 
 MODELS = {name: json.loads(text) for name, text in dashboard_files().items()}
 QUERIES = [query for model in MODELS.values() for query in panel_queries(model)]
@@ -30,12 +30,24 @@ KNOWN_SERIES = (
     | set(SOURCE_GAUGES)
     | {f"{stem}:rate{window}" for stem in SOURCE_COUNTERS for window in source_windows(stem)}
     | {objective.series for objective in OBJECTIVES.values()}
+    | {f"service:threshold:{name}" for name, threshold in THRESHOLDS.items() if threshold.per_service}
     | RECOMMENDER_METRICS
     | PROMETHEUS_METRICS
 )
 _NOT_SERIES = {
     *("sum", "min", "max", "count", "avg", "by", "on", "and", "or", "unless", "ignoring", "group_left", "group_right"),
-    *("rate", "increase", "changes", "time", "vector", "clamp_min", "sort_desc"),
+    *(
+        "bool",
+        "avg_over_time",
+        "last_over_time",
+        "rate",
+        "increase",
+        "changes",
+        "time",
+        "vector",
+        "clamp_min",
+        "sort_desc",
+    ),
 }
 
 
@@ -223,10 +235,16 @@ def test_substitution_matches_everything_and_leaves_no_variable() -> None:
     assert not any("$" in query.substituted for query in QUERIES)
 
 
-def test_queries_that_need_a_problem_are_told_from_those_that_always_answer() -> None:
-    only_while_wrong = {query.panel for query in QUERIES if not query.always}
+def test_queries_that_may_have_no_answer_are_told_from_those_that_always_have_one() -> None:
+    sometimes = {query.panel for query in QUERIES if not query.always}
+    always = {query.panel for query in QUERIES if query.always}
+    need_a_problem = {"Firing alerts", "Bottlenecks", "Bottlenecks of the service", "Workflows by state"}
+    need_a_price = {"Cost", "Cost of a million tokens"}
+    with_bounds = {"Time to first token", "Inter-token latency", "Request duration p95"}
+    with_forecasts = {"Replicas", "Capacity in use", "Capacity in use and forecast"}
 
-    assert only_while_wrong == {*("Firing alerts", "Bottlenecks", "Bottlenecks of the service", "Workflows by state")}
+    assert sometimes == need_a_problem | need_a_price | with_bounds | with_forecasts
+    assert always & sometimes == with_bounds | with_forecasts
 
 
 def test_inspection_knows_the_board_and_the_panel_of_every_query() -> None:
