@@ -101,7 +101,8 @@ _WINDOWS: dict[str, tuple[str, ...]] = {
 # histogram_quantile(q, sum by (le, …) (avg_over_time(<stem>_bucket:rate1m[w]))).
 REPLICA_BUCKETS = ("replica:llm_ttft_seconds", "replica:llm_itl_seconds")
 # `service:…_bucket:rate5m` and `service:…_bucket:series` (how many series have the bound), by engine and `le`, read
-# from the sources themselves: a service has as many as one replica.
+# from the sources themselves: a service has as many as one replica. Those of replicas that are scraped directly have a
+# label `scraped` besides, so that a service may have both; who reads them sums over it.
 SERVICE_BUCKETS = (*REPLICA_BUCKETS, "replica:llm_request_duration_seconds")
 
 

@@ -33,6 +33,7 @@ from rules.generate.document import Group, Rule, by_pace
 from rules.generate.probed import BUCKET_LABELS, HISTOGRAM_PARTS, UP
 
 _ON_TARGET = f"on ({', '.join(TARGET_LABELS)})"
+_DIRECT = {"scraped": "direct"}
 _LABELS = tuple(label for label in REPLICA_LABELS if label != "engine")  # the rule sets `engine`
 
 
@@ -83,15 +84,20 @@ def _histograms(catalogue: EngineCatalogue) -> _Paced:
 
 
 def _service_buckets(catalogue: EngineCatalogue) -> _Paced:
-    """The buckets of a service's replicas of this engine together, and how many have each bound."""
+    """The buckets of a service's replicas of this engine together, and how many have each bound.
+
+    Replicas of one service may be read in different ways, and two rules must not write one series: a label tells the
+    rules of the prober's families, which name no way, from these.
+    """
     labels = tuple(label for label in BUCKET_LABELS if label != "engine")  # the rule sets `engine`
     for stem in SERVICE_BUCKETS:
         family, record = HISTOGRAMS[stem], f"{service_stem(stem)}_bucket"
         for expr in _mapped(family, catalogue, "_bucket", "5m"):
-            rule = _recorded(f"{record}:rate5m", catalogue, promql.aggregate(Reduce.SUM, labels, expr))
+            rule = _recorded(f"{record}:rate5m", catalogue, promql.aggregate(Reduce.SUM, labels, expr), **_DIRECT)
             yield "service_buckets", HALF_AS_OFTEN, rule
         for expr in _mapped(family, catalogue, "_bucket"):
-            yield "service_buckets", EACH_MINUTE, _recorded(f"{record}:series", catalogue, promql.counted(labels, expr))
+            rule = _recorded(f"{record}:series", catalogue, promql.counted(labels, expr), **_DIRECT)
+            yield "service_buckets", EACH_MINUTE, rule
 
 
 def _mapped(family: str, catalogue: EngineCatalogue, part: str = "", window: str = "") -> Iterator[str]:
@@ -104,8 +110,8 @@ def _mapped(family: str, catalogue: EngineCatalogue, part: str = "", window: str
         yield promql.unless_probed(promql.plausible(promql.first_of(alternatives)), catalogue.engine)
 
 
-def _recorded(record: str, catalogue: EngineCatalogue, expr: str) -> Rule:
-    return {"record": record, "labels": {"engine": catalogue.engine.value}, "expr": expr}
+def _recorded(record: str, catalogue: EngineCatalogue, expr: str, **labels: str) -> Rule:
+    return {"record": record, "labels": {"engine": catalogue.engine.value, **labels}, "expr": expr}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,5 +23,5 @@ def case(version: str, state: str) -> Case:
 @pytest.mark.parametrize("state", ["kv_pressure", "prefix_hits"])
 def test_direct_rules_give_what_the_prober_gives(promtool: Callable[..., str], tmp_path: Path, state: str) -> None:
     cases = [case(version, state) for version in VERSIONS]
-    assert all(len(expected(each)) > 90 for each in cases)
+    assert all(len(expected(each)) >= 80 for each in cases)
     promtool("test", "rules", document(cases, tmp_path / "versions.yml"))
