@@ -19,10 +19,10 @@ def services(scope: Scope, link: str) -> Row:
     return Row(
         _TITLE,
         (
-            Cell(_replicas(scope, key), 12, 7),
-            Cell(_usage(scope, key), 7, 7),
-            Cell(_price(scope, key), 5, 7),
-            Cell(_scale_in(scope, key), 24, 7),
+            Cell(_replicas(scope, key), 12, 6),
+            Cell(_usage(scope, key), 7, 6),
+            Cell(_price(scope, key), 5, 6),
+            Cell(_scale_in(scope, key), 24, 6),
         ),
     )
 
@@ -99,7 +99,7 @@ def _replicas(scope: Scope, key: Key) -> core.Table:
         "Replicas",
         "Desired: what an autoscaler follows. There: scraped, answering or not. Then how many are asked for by places "
         "for requests, KV cache, queues and forecasts; that of 1 h only keeps replicas. Desired rises in steps, falls "
-        "by one at a time, and is held while too few replicas report. Empty means unknown, no column of nobody known.",
+        "by one at a time, and is held while too few replicas report. Empty, or no such column: unknown.",
         (key,),
         (
             count("Desired", queries.of_service("service:llm_replicas_desired:count", scope), 78),
@@ -125,8 +125,8 @@ def _usage(scope: Scope, key: Key) -> core.Table:
     return table(
         "Capacity in use",
         "Demand over what the replicas that report can take: requests against places, KV cache against the cache. "
-        "Above 100 % requests wait. In 15 min, in 1 h: forecast of the scarcer one; empty while nothing says that "
-        "demand will change.",
+        "Above 100 % requests wait. In 15 min, in 1 h: forecast of the scarcer one, there only while a trend or "
+        "last week says that demand will be such. Empty, or no such column: unknown.",
         (key,),
         (
             now("Requests", "requests"),
@@ -158,7 +158,7 @@ def _scale_in(scope: Scope, key: Key) -> core.Table:
     return table(
         "May a replica go",
         "Every column after the second must say yes for half an hour, in which no replica came or went; a no is what "
-        "forbids it, and an empty cell is not known, which forbids it too. Left, room and queues: after one step "
+        "forbids it; empty, or no such column, is not known, which forbids it too. Left, room and queues: after a step "
         "down. It is no fault when none may go.",
         (key,),
         (
