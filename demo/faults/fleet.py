@@ -38,13 +38,17 @@ class HostSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One engine. `pages`: recorded ones instead of a run. `limit`: the batch limit in the inventory."""
+    """One engine. `pages`: recorded ones instead of a run. `limit`, `price`: the batch limit and what an hour costs, in
+    the inventory. `joins`: the second at which the replica is added; its run begins then.
+    """
 
     run: Run
     engine: Engine = Engine.VLLM
     way: Way = Way.PROBED
     node: int = 1
     limit: int | None = None
+    price: float | None = None
+    joins: float = 0.0
     changes: tuple[Change, ...] = ()
     pages: tuple[Page, ...] | None = None
 
@@ -100,11 +104,12 @@ def _engine(replica: Replica, service: str, number: int, clock: Clock) -> Record
         service=service,
         node=f"{service}-n{replica.node}",
     )
+    begins = round(replica.joins / clock.interval)
     if replica.pages is not None:
-        return Recording(target, apply(replica.changes, replica.pages))
-    readings = play(replica.run, clock.scrapes, clock.interval)
+        return Recording(target, apply(replica.changes, replica.pages[: clock.scrapes - begins]), begins)
+    readings = play(replica.run, clock.scrapes - begins, clock.interval)
     told = engines.probed if probed else engines.direct
-    return Recording(target, apply(replica.changes, told(replica.engine, readings, replica.run.setup)))
+    return Recording(target, apply(replica.changes, told(replica.engine, readings, replica.run.setup)), begins)
 
 
 def _node(node: Node, name: str, clock: Clock, seed: int) -> Iterator[Recording]:
@@ -139,6 +144,9 @@ def _inventory(fleet: Fleet, service: str, clock: Clock) -> Iterator[Recording]:
         for knob, value in (*fleet.knobs, *limit):
             where = (("instance", instance(service, number)), ("knob", knob), ("service", service))
             page["optiinfra_replica_knob", where] = value
+        if replica.price is not None:
+            priced = (("instance", instance(service, number)), ("service", service))
+            page["optiinfra_replica_cost_per_hour", priced] = replica.price
     if page:
         target = Target("recommender", f"{service}-recommender:8002", honest=True)
         yield Recording(target, (page,) * clock.scrapes)

@@ -15,7 +15,7 @@ _EVIDENCE = '{__name__=~"(replica|service|node|gpu):bottleneck:evidence"}'
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """An alert of a scenario: first and last second at which it fired."""
+    """An alert of a scenario: first and last second of the story at which it fired."""
 
     alert: str
     first: float
@@ -55,21 +55,25 @@ def run(scenarios: Sequence[Scenario], pack: Pack, *, processes: int = 1, size: 
 
 def split(scenarios: Sequence[Scenario], size: int) -> Iterator[tuple[Scenario, ...]]:
     """Batches of scenarios with one clock, the longest first, so that no process is left with it at the end."""
-    clocks = sorted({(one.duration / one.interval, one.duration, one.interval) for one in scenarios}, reverse=True)
-    for _, duration, interval in clocks:
-        same = [one for one in scenarios if (one.duration, one.interval) == (duration, interval)]
+    clocks: dict[tuple[float, float, float], list[Scenario]] = {}
+    for one in scenarios:
+        clocks.setdefault((one.lead, one.duration, one.interval), []).append(one)
+    longest = sorted(clocks.items(), key=lambda clock: -(clock[0][0] + clock[0][1]) / clock[0][2])
+    for _, same in longest:
         yield from (tuple(same[start : start + size]) for start in range(0, len(same), size))
 
 
 def run_batch(batch: Sequence[Scenario], pack: Pack) -> list[Outcome]:
     """One promtool run. A batch has one clock."""
     duration, interval = batch[0].duration, batch[0].interval
-    series = [one for scenario in batch for recording in scenario.recordings() for one in recording.input_series()]
+    series = [one for scenario in batch for one in scenario.input_series()]
+    # Without the lead: promtool gives up a query of more than 10,000 samples.
     window = f"[{duration:g}s:{interval:g}s]"
+    end = batch[0].lead + duration
     questions = {
-        f"min_over_time(timestamp({_FIRING}){window})": duration,
-        f"max_over_time(timestamp({_FIRING}){window})": duration,
-        f"min_over_time(timestamp({_EVIDENCE}){window})": duration,
+        f"min_over_time(timestamp({_FIRING}){window})": end,
+        f"max_over_time(timestamp({_FIRING}){window})": end,
+        f"min_over_time(timestamp({_EVIDENCE}){window})": end,
     }
     first, last, evidence = ask(pack, series, interval, questions)
     ends = {frozenset(sample.labels.items()): sample.value for sample in last}
@@ -77,9 +81,9 @@ def run_batch(batch: Sequence[Scenario], pack: Pack) -> list[Outcome]:
 
 
 def signals_at(scenario: Scenario, pack: Pack, at: float) -> list[Sample]:
-    """Every recorded signal of a scenario at one second: what a diagnosis at that moment would read."""
-    series = [one for recording in scenario.recordings() for one in recording.input_series()]
-    (found,) = ask(pack, series, scenario.interval, {'{__name__=~"(replica|service|node|gpu):.+"}': at})
+    """Every recorded signal of a scenario at one second of its story: what a diagnosis at that moment would read."""
+    question = {'{__name__=~"(replica|service|node|gpu):.+"}': scenario.lead + at}
+    (found,) = ask(pack, scenario.input_series(), scenario.interval, question)
     return [sample for sample in found if _is_of(scenario, sample)]
 
 
@@ -89,15 +93,15 @@ def _outcome(
     firings = (
         Firing(
             sample.labels["alertname"],
-            sample.value,
-            ends[frozenset(sample.labels.items())],
+            sample.value - scenario.lead,
+            ends[frozenset(sample.labels.items())] - scenario.lead,
             tuple(sorted(sample.labels.items())),
         )
         for sample in first
         if _is_of(scenario, sample) and is_judged(sample.labels["alertname"])
     )
     held = (
-        Evidence(sample.labels["bottleneck"], sample.value, tuple(sorted(sample.labels.items())))
+        Evidence(sample.labels["bottleneck"], sample.value - scenario.lead, tuple(sorted(sample.labels.items())))
         for sample in evidence
         if _is_of(scenario, sample)
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from demo.faults.fleet import Clock, Fleet, recordings
 from demo.faults.series import Recording
+from demo.faults.week import WEEK_SECONDS, Week
 from rules.catalog.alerts import ALERTS, Bottleneck, BottleneckKind
 
 
@@ -23,7 +24,8 @@ class Scenario:
 
     `alerts` must fire, and the first of them names the class that is done to the fleet. `also`: classes that belong to
     the same story, beside the symptoms that every cause has. `looks_like`: the class that it is nearest to and is not.
-    `onset`: when the fault begins; what fires before it is false.
+    `onset`: when the fault begins; what fires before it is false. `week`: what was recorded before the story began,
+    which is at 0 all the same.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Scenario:
     alerts: tuple[str, ...] = ()
     also: frozenset[Bottleneck] = frozenset()
     looks_like: Bottleneck | None = None
+    week: Week | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.alerts if name not in ALERTS]
@@ -53,6 +56,19 @@ class Scenario:
     def clock(self) -> Clock:
         """The scrapes of its whole duration, the first and the last moment included."""
         return Clock(round(self.duration / self.interval) + 1, self.interval)
+
+    @property
+    def lead(self) -> float:
+        """Seconds of evaluation before the story begins."""
+        return WEEK_SECONDS if self.week is not None else 0.0
+
+    def input_series(self) -> Iterator[dict[str, str]]:
+        """All that Prometheus has of it, in promtool's notation: second 0 of the story comes after the lead."""
+        if self.week is not None:
+            yield from self.week.input_series(self.name, self.interval)
+        before = round(self.lead / self.interval)
+        for recording in self.recordings():
+            yield from recording.later(before).input_series()
 
     def recordings(self) -> Iterator[Recording]:
         """Everything that is scraped; the service is called as the scenario is."""

@@ -35,14 +35,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The pages that scrapes of one target gave, at equal intervals; None where a scrape failed."""
+    """The pages that scrapes of one target gave, at equal intervals; None where a scrape failed.
+
+    `begins`: scrapes of others that went before the first of this one; nobody knew of the target then.
+    """
 
     target: Target
     pages: Pages
+    begins: int = 0
 
     def with_pages(self, pages: Sequence[Page | None]) -> "Recording":
         """The same target with other pages."""
         return replace(self, pages=tuple(pages))
+
+    def later(self, scrapes: int) -> "Recording":
+        """The same pages, so many scrapes later."""
+        return replace(self, begins=self.begins + scrapes)
 
     def input_series(self) -> Iterator[dict[str, str]]:
         """Series in promtool's notation, `up` among them.
@@ -52,14 +60,15 @@ class Recording:
         """
         keys = dict.fromkeys(key for page in self.pages if page is not None for key in page)
         target = self.target.labels()
+        before = f"_x{self.begins} " if self.begins else ""
         yield {
-            "series": "up" + _braces(target),
-            "values": " ".join("0" if page is None else "1" for page in self.pages),
+            "series": "up" + braces(target),
+            "values": before + " ".join("0" if page is None else "1" for page in self.pages),
         }
         for name, labels in keys:
             merged = target | dict(labels) if self.target.honest else dict(labels) | target
             values = " ".join(_values(self.pages, (name, labels)))
-            yield {"series": name + _braces(merged), "values": values}
+            yield {"series": name + braces(merged), "values": before + values}
 
 
 def _values(pages: Pages, key: Key) -> Iterator[str]:
@@ -73,5 +82,6 @@ def _values(pages: Pages, key: Key) -> Iterator[str]:
         there = value is not None
 
 
-def _braces(labels: Mapping[str, str]) -> str:
+def braces(labels: Mapping[str, str]) -> str:
+    """Labels as PromQL writes them."""
     return "{" + ",".join(f"{name}={json.dumps(value)}" for name, value in sorted(labels.items())) + "}"

@@ -6,11 +6,6 @@ moves a lot needs less; this is the most. Conditions that read the last sample n
 
 MINUTE, HOUR = 60.0, 3600.0
 
-LEFT_OUT: dict[str, str] = {
-    "LLMCostPerTokenHigh": "compares with the week before: more than 2,000 evaluations a run; rules/tests has it",
-}
-"""Alerts about the fleet that the corpus does not ask for, and why."""
-
 WINDOWS: dict[str, float] = {
     "LLMKVCachePressure": 2 * MINUTE,
     "LLMKVCacheThrash": 5 * MINUTE,
@@ -62,6 +57,8 @@ WINDOWS: dict[str, float] = {
     "LLMPredictedSaturation": 40 * MINUTE,
     # A day of demand, and half an hour in which nothing spoke against it.
     "LLMOverProvisioned": 24.5 * HOUR,
+    # What an hour cost, over the tokens of that hour.
+    "LLMCostPerTokenHigh": 1 * HOUR,
     # Long windows of the burn rates; a share that is far over the limit needs less.
     "LLMErrorBudgetBurnFast": 1 * HOUR,
     "LLMErrorBudgetBurnSlow": 24 * HOUR,

@@ -34,6 +34,11 @@ def test_a_series_that_comes_later_has_a_gap_before_it() -> None:
     assert notation(later, "x_total") == "_ 4"
 
 
+def test_a_target_that_comes_later_has_no_up_before_it() -> None:
+    found = {one["series"].partition("{")[0]: one["values"] for one in Recording(TARGET, pages(1, 2), 3).input_series()}
+    assert (found["up"], found["x_total"]) == ("_x3 1 1", "_x3 1 2")
+
+
 def test_target_labels_win_over_those_of_the_page() -> None:
     own = ({("x", (("instance", "mine"),)): 1.0},)
     (_, series) = Recording(TARGET, own).input_series()

@@ -1,9 +1,9 @@
 """Every scenario, by subject. Names and seeds are theirs for ever: equal code gives equal bytes."""
 
-from demo.faults.corpus import availability, balance, capacity, hardware, healthy, hosts, hours, latency, limits
+from demo.faults.corpus import availability, balance, capacity, cost, hardware, healthy, hosts, hours, latency, limits
 from demo.faults.scenario import Scenario
 
-_SUBJECTS = (limits, latency, balance, availability, hardware, hosts, hours, capacity, healthy)
+_SUBJECTS = (limits, latency, balance, availability, hardware, hosts, hours, capacity, cost, healthy)
 
 
 def corpus() -> tuple[Scenario, ...]:

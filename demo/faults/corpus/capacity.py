@@ -1,7 +1,4 @@
-"""Too little capacity soon (B22), too much for a day (B23), and what looks like it.
-
-Tokens that cost more than in the week before (B24) are not here: they need more than a week of evaluations.
-"""
+"""Too little capacity soon (B22), too much for a day (B23), and what looks like it."""
 
 from collections.abc import Iterator
 
