@@ -146,11 +146,27 @@ _LOOKED_AT = frozenset(
 )
 
 
+# Read by what runs half as often, or by eyes alone.
+_UNHURRIED = frozenset(
+    {
+        ("replica:llm_requests", "1m"),
+        ("replica:llm_request_errors", "1m"),
+        ("replica:llm_prefix_cache_query_tokens", "1m"),
+        ("replica:llm_prefix_cache_hit_tokens", "1m"),
+    }
+)
+
+
 def source_pace(stem: str, window: str = "") -> str:
     """The interval of the group that records a source signal of a replica; empty for Prometheus's own."""
     if stem in _FACTS or stem in _LOOKED_AT:
         return EACH_MINUTE
-    return HALF_AS_OFTEN if window == "5m" or stem in HISTOGRAMS else AT_ONCE
+    return HALF_AS_OFTEN if window == "5m" or stem in HISTOGRAMS or (stem, window) in _UNHURRIED else AT_ONCE
+
+
+def service_bucket_pace(stem: str) -> str:
+    """The interval of the group that records a service's buckets; no alert reads those of whole requests."""
+    return HALF_AS_OFTEN if stem in REPLICA_BUCKETS else EACH_MINUTE
 
 
 _DERIVED = (

@@ -18,12 +18,12 @@ from rules import promql
 from rules.catalog import (
     AT_ONCE,
     EACH_MINUTE,
-    HALF_AS_OFTEN,
     HISTOGRAMS,
     REPLICA_LABELS,
     SERVICE_BUCKETS,
     SOURCE_COUNTERS,
     SOURCE_GAUGES,
+    service_bucket_pace,
     service_stem,
     source_pace,
     source_windows,
@@ -94,7 +94,7 @@ def _service_buckets(catalogue: EngineCatalogue) -> _Paced:
         family, record = HISTOGRAMS[stem], f"{service_stem(stem)}_bucket"
         for expr in _mapped(family, catalogue, "_bucket", "5m"):
             rule = _recorded(f"{record}:rate5m", catalogue, promql.aggregate(Reduce.SUM, labels, expr), **_DIRECT)
-            yield "service_buckets", HALF_AS_OFTEN, rule
+            yield "service_buckets", service_bucket_pace(stem), rule
         for expr in _mapped(family, catalogue, "_bucket"):
             rule = _recorded(f"{record}:series", catalogue, promql.counted(labels, expr), **_DIRECT)
             yield "service_buckets", EACH_MINUTE, rule

@@ -7,13 +7,13 @@ from rules import promql
 from rules.catalog import (
     AT_ONCE,
     EACH_MINUTE,
-    HALF_AS_OFTEN,
     HISTOGRAMS,
     REPLICA_LABELS,
     SERVICE_BUCKETS,
     SERVICE_LABELS,
     SOURCE_COUNTERS,
     SOURCE_GAUGES,
+    service_bucket_pace,
     service_stem,
     source_pace,
     source_windows,
@@ -66,6 +66,6 @@ def _service_buckets() -> _Paced:
     for stem in SERVICE_BUCKETS:
         buckets, record = f"{HISTOGRAMS[stem]}_bucket", f"{service_stem(stem)}_bucket"
         rate = promql.aggregate(Reduce.SUM, BUCKET_LABELS, f"rate({buckets}[5m])")
-        yield "service_buckets", HALF_AS_OFTEN, {"record": f"{record}:rate5m", "expr": rate}
+        yield "service_buckets", service_bucket_pace(stem), {"record": f"{record}:rate5m", "expr": rate}
         counted = promql.counted(BUCKET_LABELS, buckets)
         yield "service_buckets", EACH_MINUTE, {"record": f"{record}:series", "expr": counted}
