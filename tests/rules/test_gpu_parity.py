@@ -42,6 +42,7 @@ SHORTER = {
     "offset 10m": "offset 20s",
     "[1h]": "[40s]",
     "interval: 30s": "interval: 1s",
+    "interval: 1m": "interval: 1s",
 }
 
 # Long enough that what is compared with 10m ago (here 20s) has a past, and short enough that the faults are within it.

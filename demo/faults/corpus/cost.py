@@ -25,7 +25,7 @@ _ROOM = Setup(slots=6, blocks=2000, gamma_ms=0.02)
 # Questions about few long documents: prompts find their beginning in the cache.
 _DAY = Load(rate=0.1, prompt=300, answer=16, shared=6000, groups=3)
 _FEWER = replace(_DAY, rate=_DAY.rate / 5)
-_FEW = replace(_DAY, rate=_DAY.rate / 50)
+_FEW = replace(_DAY, rate=_DAY.rate / 100)
 _THREE_QUARTERS = replace(_DAY, rate=_DAY.rate * 0.75)
 _EXTRACTS = replace(_DAY, shared=1000)
 
