@@ -247,8 +247,8 @@ def test_a_signal_is_the_same_both_ways(query: Query, signal: str) -> None:
     # An engine that is down tells no model, and of some the series name none.
     assert {name for each in labels for name, _ in each} - {"model"} == names
     assert signal != "replica:llm_up" or not any("model" in dict(each) for each in labels)
-    # A scrape that a busy machine delays moves a rate at that instant, and so does a moment between two evaluations while
-    # a window of five minutes, here 100 s, is not full; a wrong rule differs for good.
+    # A scrape that a busy machine delays moves a rate at that instant, and so does the time between two evaluations
+    # while a window of five minutes, here 100 s, is not full; a wrong rule differs for good.
     until(lambda: not differences(query, signal), lambda: f"equal signals: {differences(query, signal)}", 110)
 
 
