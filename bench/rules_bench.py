@@ -5,10 +5,10 @@
 N replicas with full vLLM histograms, N GPUs on N/8 nodes, N/20 services (bench/rules_load.py), scraped and evaluated
 every 15 s. Each target's first scrape brings its last six minutes, so the windows of rates are full from the start;
 those over recorded series fill up to what the run lasts, which is why hours and days (`max6h`, `max1d`, objectives)
-are cheaper here than on a Prometheus that has run so long: docs/scaling-prometheus.md has their figures.
+are cheaper here than on a Prometheus that has run so long. Nobody has measured those.
 
 A group's time is the median of its evaluations, as Prometheus gives it; one that runs every minute counts a quarter for
-15 s. Groups run side by side: their sum is what one core would need, and the budget is held to that sum over the cores.
+15 s. Groups run side by side: their sum is what one core would need, and the budget is held to that sum over two cores.
 On a machine that does other things too durations hold the share of those. The processor time is Prometheus's with the
 rules less that of scraping alone; it has the collection of garbage in it, which durations have only in part.
 """
@@ -41,6 +41,7 @@ from bench.rules_load import GPUS_PER_NODE, LAYOUTS, STEP_SECONDS, nodes, servic
 RULES = Path(__file__).parents[1] / "rules"
 JOBS = {"probe": "llm-probe", "direct": "vllm"}
 BUDGET_SECONDS = 3.0
+BUDGET_CORES = 2  # the budget is for a machine with so many, whatever this one has
 SETTLE_SECONDS = 30
 SCRAPING_SECONDS = 30.0
 _POLL_SECONDS = 5
@@ -239,12 +240,12 @@ def _own(prometheus: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def report(found: Sequence[Figures], cores: int, top: int) -> str:
+def report(found: Sequence[Figures], top: int) -> str:
     """The figures as tables, one column a size."""
     rows: list[tuple[str, ...]] = [
         ("replicas = GPUs", *(f"{each.size}" for each in found)),
         ("all groups one after another, s in 15 s", *(f"{each.seconds:.2f}" for each in found)),
-        ("all groups side by side on all cores, s in 15 s", *(f"{each.seconds / cores:.2f}" for each in found)),
+        ("side by side on two cores, s in 15 s", *(f"{each.seconds / BUDGET_CORES:.2f}" for each in found)),
         ("share of one core", *(f"{each.seconds / STEP_SECONDS:.1%}" for each in found)),
         ("ms a replica", *(f"{1000 * each.seconds / each.size:.2f}" for each in found)),
         ("slowest evaluation, s", *(f"{max(g.seconds for g in each.groups.values()):.2f}" for each in found)),
@@ -279,11 +280,10 @@ def report(found: Sequence[Figures], cores: int, top: int) -> str:
 def main(sizes: str, layout: str, seconds: float, top: int, rules: Path) -> None:
     """Print the figures; the exit status is 1 over the budget, or where an evaluation was missed or failed."""
     found = [measure(int(size), layout, seconds, rules.resolve()) for size in sizes.split(",")]
-    cores = len(os.sched_getaffinity(0))
-    print(f"layout {layout}, {cores} cores, load {os.getloadavg()[1]:.1f}")
-    print(report(found, cores, top))
+    print(f"layout {layout}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[1]:.1f}")
+    print(report(found, top))
     largest = found[-1]
-    spent = largest.seconds / cores
+    spent = largest.seconds / BUDGET_CORES
     sys.exit(spent > BUDGET_SECONDS or any(each.missed or each.failures for each in found))
 
 

@@ -80,6 +80,7 @@ def _covered(roles: frozenset[Role]) -> frozenset[Role]:
 def _prometheus(settings: Settings) -> str:
     client = PrometheusClient(settings.prometheus_url, settings.prometheus_timeout_seconds)
     client.check()
+    # One that no service has of its own: it is recorded whether or not services are known yet.
     if not client.instant(f'{{__name__="{THRESHOLDS["gpu_memory_used_high_ratio"].series}"}}'):
         raise ConfigError(
             f"{settings.prometheus_url} answers, but has none of OptiInfra's rules: load the folder rules/"

@@ -19,7 +19,7 @@ LONGEST_PERIOD_SECONDS = 1800  # of a behaviour policy
 
 _SETTLING_SECONDS = 300  # tuning §5.2: what most systems wait before they scale down
 _SCALE_DOWN_SECONDS = 900  # one pod, and not another before its load has settled on the others
-_POLLING_SECONDS = 30  # as often as the count is recorded
+_POLLING_SECONDS = 30  # the count is recorded each minute: a new one waits half of that at most
 _FAILURES = 3
 
 

@@ -31,6 +31,6 @@ def test_a_group_that_runs_seldom_counts_by_its_share() -> None:
         100, groups, missed=0, failures=0, scrape_cpu_seconds=1, cpu_seconds=2.5, rss_mebibytes=64, **counts
     )
     assert (figures.seconds, figures.rule_cpu_seconds) == (1.0, 1.5)
-    table = report([figures], cores=2, top=1)
+    table = report([figures], top=1)
     assert "seldom (every 60 s)" in table or "often" in table
     assert nodes(100) == 13
