@@ -1,14 +1,14 @@
-"""Sizing formulas: from what is observed to the one new value. Pure functions.
+"""The next value of a knob: from what is observed to one step that is capped, legal and fits.
 
-Every function gives a `Sized` value with the formula and inputs that a person can check, or `NotApplicable` with the
-reason. An input that is unknown (None) never becomes a number here. Formulas: tuning §2.1 (concurrency from memory),
-§2.3 (linear ITL model), §2.5 (Little), P02, P04; a step is at most x2, or +0.03 of device memory (tuning §3).
+Formulas: tuning §2.1 (concurrency from memory), §2.5 (Little), P02, P04; a step is at most x2, or +0.03 of device
+memory (tuning §3).
 """
 
 import math
-import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+
+from recommender.sizing.latency import LinearItl
+from recommender.sizing.result import NotApplicable, Sized
 
 MAX_STEP_RATIO = 2.0  # tuning §3, change-size cap
 MAX_MEMORY_STEP = 0.03  # of device memory; tuning §3
@@ -19,64 +19,6 @@ _KV_FILL_WHEN_LOWERING = 0.95  # P02 no. 5
 _ITL_HEADROOM = 1.2  # P04 no. 1: the model's mean against a p95 objective
 _SCALE_OUT_KV_TARGET = 0.70  # P02 no. 3
 _SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
-
-
-@dataclass(frozen=True, slots=True)
-class NotApplicable:
-    """Why a formula or a playbook gives no value here."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sized:
-    """A value, the formula that gave it, and its inputs by name in base units."""
-
-    value: float
-    formula: str
-    inputs: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class LinearItl:
-    """Inter-token latency in seconds as a function of the batch: alpha + beta·B (tuning §2.3)."""
-
-    alpha_seconds: float
-    beta_seconds: float
-
-    def batch_for(self, itl_seconds: float) -> float:
-        """The batch at which the mean ITL reaches `itl_seconds`: none, or any, for an engine that never slows down."""
-        if self.beta_seconds > 0:
-            return (itl_seconds - self.alpha_seconds) / self.beta_seconds
-        return math.inf if self.alpha_seconds <= itl_seconds else 0.0
-
-    def tokens_per_second(self, batch: float) -> float:
-        """Tokens per second of one replica at this batch: B / (alpha + beta·B)."""
-        return batch / (self.alpha_seconds + self.beta_seconds * batch)
-
-
-def fit_linear_itl(points: Sequence[tuple[float, float]]) -> LinearItl | NotApplicable:
-    """Theil-Sen fit of (running requests, mean ITL in seconds): medians, so outliers do not steer it (tuning §2.3).
-
-    At least 200 points over a fourfold range of running requests; a fit with a negative coefficient is refused.
-    """
-    batches = [batch for batch, _ in points]
-    if len(points) < 200 or min(batches) <= 0 or max(batches) < 4 * min(batches):  # noqa: PLR2004 - tuning §2.3
-        return NotApplicable("fewer than 200 points over a fourfold range of running requests")
-    thinned = points[:: max(1, len(points) // 400)]  # pairs grow with the square
-    slopes = [
-        (later[1] - earlier[1]) / (later[0] - earlier[0])
-        for index, earlier in enumerate(thinned)
-        for later in thinned[index + 1 :]
-        if later[0] != earlier[0]
-    ]
-    if not slopes:
-        return NotApplicable("the running requests hardly varied")
-    beta = statistics.median(slopes)
-    alpha = statistics.median([itl - beta * batch for batch, itl in thinned])
-    if alpha <= 0 or beta < 0:
-        return NotApplicable(f"the fit alpha={alpha:.3g} s, beta={beta:.3g} s is not physical")
-    return LinearItl(alpha, beta)
 
 
 def tokens_per_request(kv_usage: float | None, kv_capacity_tokens: float | None, running: float | None) -> float | None:

@@ -1,0 +1,80 @@
+"""What the recommender speaks of: evidence, diagnosis, plan, workflow.
+
+Frozen Pydantic models, because each of them is stored and served as JSON. No behaviour beyond small derived
+properties; the modules that make them (`evidence`, `diagnosis`, `planner`, `rollout`) hold the logic.
+Instants are timezone-aware UTC datetimes. Numbers are in base units (seconds, bytes, tokens, ratios 0-1).
+A value that could not be read is `None`: unknown, never zero.
+"""
+
+from recommender.model.base import KnobValue, Model
+from recommender.model.diagnosis import Check, Diagnosis, DiagnosisStatus, Finding
+from recommender.model.evidence import Confirmation, Evidence, Fact, Reading
+from recommender.model.plan import (
+    Alternative,
+    Apply,
+    Ask,
+    Change,
+    Direction,
+    EvidenceItem,
+    Expectation,
+    Feasibility,
+    Guard,
+    Patch,
+    Plan,
+    PlanQuery,
+    QualityGate,
+    RestartCost,
+    Risk,
+    Verification,
+)
+from recommender.model.workflow import (
+    Baseline,
+    Comparison,
+    Event,
+    ReplicaPhase,
+    ReplicaProgress,
+    Snapshot,
+    Verdict,
+    VerdictOutcome,
+    Workflow,
+    WorkflowState,
+)
+
+__all__ = [
+    "Alternative",
+    "Apply",
+    "Ask",
+    "Baseline",
+    "Change",
+    "Check",
+    "Comparison",
+    "Confirmation",
+    "Diagnosis",
+    "DiagnosisStatus",
+    "Direction",
+    "Event",
+    "Evidence",
+    "EvidenceItem",
+    "Expectation",
+    "Fact",
+    "Feasibility",
+    "Finding",
+    "Guard",
+    "KnobValue",
+    "Model",
+    "Patch",
+    "Plan",
+    "PlanQuery",
+    "QualityGate",
+    "Reading",
+    "ReplicaPhase",
+    "ReplicaProgress",
+    "RestartCost",
+    "Risk",
+    "Snapshot",
+    "Verdict",
+    "VerdictOutcome",
+    "Verification",
+    "Workflow",
+    "WorkflowState",
+]

@@ -1,0 +1,60 @@
+"""Evidence: what was read of a service at one instant."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from recommender.model.base import Model
+from rules.catalog import Bottleneck
+
+
+class Reading(Model):
+    """One number read from Prometheus, with the query that gave it. `value` None means unknown."""
+
+    name: str  # signal name, e.g. "replica:llm_requests_waiting:avg2m"
+    query: str
+    value: float | None
+    unit: str = ""
+    instance: str | None = None  # replica-level readings name their replica
+
+
+class Confirmation(Model):
+    """A bottleneck condition that held in Prometheus at the instant of the evidence."""
+
+    bottleneck: Bottleneck
+    instances: tuple[str, ...] = ()  # replicas on which it held; empty for a service- or node-level condition
+    value: float | None = None
+    query: str = ""
+
+
+class Fact(Model):
+    """What an engine or a device tells in words: a label of a recorded info series."""
+
+    name: str  # "engine_version", "kv_cache_dtype", "gpu_name"
+    value: str
+    query: str
+    instance: str | None = None
+
+
+class Evidence(Model):
+    """The signals of one service read at one instant."""
+
+    service: str
+    at: datetime
+    service_readings: dict[str, Reading] = Field(default_factory=dict)
+    replica_readings: dict[str, dict[str, Reading]] = Field(default_factory=dict)  # instance -> signal name -> reading
+    thresholds: dict[str, float | None] = Field(default_factory=dict)  # threshold name -> value
+    objectives: dict[str, float | None] = Field(default_factory=dict)  # objective name -> value
+    confirmed: tuple[Confirmation, ...] = ()
+    replica_facts: dict[str, dict[str, Fact]] = Field(default_factory=dict)  # instance -> fact name -> fact
+
+    def fact(self, name: str, instance: str) -> str | None:
+        """What a replica tells in words, e.g. its `engine_version`; None when unknown."""
+        fact = self.replica_facts.get(instance, {}).get(name)
+        return None if fact is None else fact.value
+
+    def value(self, name: str, instance: str | None = None) -> float | None:
+        """The value of a service signal, or of a replica signal when `instance` is given; None when unknown."""
+        readings = self.service_readings if instance is None else self.replica_readings.get(instance, {})
+        reading = readings.get(name)
+        return None if reading is None else reading.value
