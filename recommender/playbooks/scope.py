@@ -31,9 +31,13 @@ class ChangeScope:
 
     def change(self, sized: Sized, *, reason: str) -> Change:
         """The change of this knob to the sized value, in the knob's own type."""
-        new = self.knob.parse(sized.value)
+        return self.change_to(sized.value, formula=sized.formula, inputs=sized.inputs, reason=reason)
+
+    def change_to(self, value: KnobValue, *, formula: str, inputs: dict[str, float], reason: str) -> Change:
+        """The change of this knob to `value`, e.g. to a word of a knob that is a choice."""
+        new = self.knob.parse(value)
         if new is None:
-            raise ValueError(f"{sized.value} is not legal for {self.knob.flag}")  # sizing and catalogue disagree
+            raise ValueError(f"{value} is not legal for {self.knob.flag}")  # sizing and catalogue disagree
         return Change(
             knob=self.knob.name,
             engine=self.engine,
@@ -42,8 +46,8 @@ class ChangeScope:
             old=self.old,
             new=new,
             reason=reason,
-            formula=sized.formula,
-            inputs=sized.inputs,
+            formula=formula,
+            inputs=inputs,
             risk=self.knob.risk,
         )
 
