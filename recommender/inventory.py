@@ -16,6 +16,7 @@ from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
 from recommender.gpus import GPUS
 from recommender.model import KnobValue
+from recommender.tuning_config import TuningConfig
 
 EXPORTER_PORT = 8003
 
@@ -244,6 +245,7 @@ class ServiceConfig(_Config):
     executor: ExecutorConfig = ExecutorConfig()
     policy: PolicyConfig = PolicyConfig()
     verification: VerificationConfig = VerificationConfig()
+    tuning: TuningConfig = TuningConfig()
 
 
 class NodeConfig(_Config):

@@ -38,16 +38,18 @@ def context_of(
     executor: Executor | None,
     *,
     itl: LinearItl | None = None,
+    start_seconds: float | None = None,
 ) -> PlanContext:
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
     A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
-    the latency model that `calibration.fit_itl` found, if any.
+    the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again.
     """
     if config is None:
         return PlanContext(service=service)
     return PlanContext(
         service=service,
+        engine=config.engine,
         executor=config.executor.type,
         replicas=tuple(targets),
         knobs=_catalog(config.engine),
@@ -55,6 +57,8 @@ def context_of(
         declared=config.settings.declared(),
         verification=config.verification,
         itl=itl,
+        tuning=config.tuning,
+        start_seconds=start_seconds,
     )
 
 

@@ -9,6 +9,7 @@ from recommender.knobs import Knob, KnobCatalog
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Evidence, Expectation, Finding, Guard, KnobValue
 from recommender.sizing import LinearItl, NotApplicable
+from recommender.tuning_config import TuningConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,12 @@ class PlanContext:
 
     `settings` are the engines' configurations: instance -> config key -> value, as `Executor.read` gives them.
     `declared` are the inventory's settings by neutral knob name. `itl` is a fitted latency model, when there is one.
+    `tuning` is how this service's changes are sized. `start_seconds` is how long one of its replicas took to serve
+    again after a restart, as measured; None when that was never seen.
     """
 
     service: str
+    engine: str | None = None
     executor: str = "none"
     replicas: tuple[ReplicaTarget, ...] = ()
     knobs: KnobCatalog | None = None
@@ -43,6 +47,8 @@ class PlanContext:
     declared: Mapping[str, KnobValue] = field(default_factory=dict)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     itl: LinearItl | None = None
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    start_seconds: float | None = None
 
     def knob(self, name: str) -> Knob | None:
         """The engine's knob of this neutral name, or None."""

@@ -10,15 +10,19 @@ from collections.abc import Callable
 from recommender.sizing.latency import LinearItl
 from recommender.sizing.result import NotApplicable, Sized
 
+# Defaults of what `recommender.tuning_config` lets a site choose.
 MAX_STEP_RATIO = 2.0  # tuning §3, change-size cap
+WIDE_STEP_RATIO = 4.0  # of the batch limit, where memory is ample
+WIDE_STEP_FREE_KV = 0.5  # what is ample: share of the KV capacity that stays free after the step
 MAX_MEMORY_STEP = 0.03  # of device memory; tuning §3
 MAX_MEMORY_FRACTION = 0.95  # P02 no. 4
-MEMORY_RESERVE_BYTES = 3 * 2**30  # P02 no. 4: what graph capture and the driver may still take
-_KV_FILL_WHEN_RAISING = 0.85  # P04 no. 1
-_KV_FILL_WHEN_LOWERING = 0.95  # P02 no. 5
-_ITL_HEADROOM = 1.2  # P04 no. 1: the model's mean against a p95 objective
-_SCALE_OUT_KV_TARGET = 0.70  # P02 no. 3
-_SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
+MEMORY_RESERVE_BYTES = 3.0 * 2**30  # P02 no. 4: what graph capture and the driver may still take
+KV_FILL_WHEN_RAISING = 0.85  # P04 no. 1
+KV_FILL_WHEN_LOWERING = 0.95  # P02 no. 5
+KV_FILL_OF_GATEWAY = 0.9  # P02 no. 1
+ITL_HEADROOM = 1.2  # P04 no. 1: the model's mean against a p95 objective
+SCALE_OUT_KV_USAGE = 0.70  # P02 no. 3
+SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
 
 
 def tokens_per_request(kv_usage: float | None, kv_capacity_tokens: float | None, running: float | None) -> float | None:
@@ -46,7 +50,7 @@ def raise_max_running(
     """
     if kv_capacity_tokens is None or tokens_held_per_request is None or tokens_held_per_request <= 0:
         return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: it might not fit")
-    memory = math.floor(_KV_FILL_WHEN_RAISING * kv_capacity_tokens / tokens_held_per_request)
+    memory = math.floor(KV_FILL_WHEN_RAISING * kv_capacity_tokens / tokens_held_per_request)
     bounds = {"2·old": MAX_STEP_RATIO * old, "0.85·kv_capacity_tokens/tokens_per_request": float(memory)}
     inputs = {
         "old": float(old),
@@ -55,7 +59,7 @@ def raise_max_running(
     }
     note = "; the ITL bound is unknown (no fitted model), so the step cap stands in for it"
     if itl is not None and itl_objective_seconds is not None:
-        bounds["(itl_objective/1.2 - alpha)/beta"] = itl.batch_for(itl_objective_seconds / _ITL_HEADROOM)
+        bounds["(itl_objective/1.2 - alpha)/beta"] = itl.batch_for(itl_objective_seconds / ITL_HEADROOM)
         inputs |= {
             "itl_objective_seconds": itl_objective_seconds,
             "alpha_seconds": itl.alpha_seconds,
@@ -89,7 +93,7 @@ def lower_max_running(
         return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: what fits cannot be said")
     if running is None:
         return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
-    fits = math.floor(_KV_FILL_WHEN_LOWERING * kv_capacity_tokens / tokens_held_per_request)
+    fits = math.floor(KV_FILL_WHEN_LOWERING * kv_capacity_tokens / tokens_held_per_request)
     least = math.ceil(min(float(old), running) / MAX_STEP_RATIO)
     new = max(1, fits, least)
     if new >= old:
@@ -135,7 +139,7 @@ def replicas_for_kv(replicas: float | None, kv_usage: float | None) -> Sized | N
     """Replicas that bring mean KV usage to 0.70 (P02 no. 3): ceil(N·usage/0.70)."""
     if replicas is None or kv_usage is None:
         return NotApplicable("the number of replicas or their KV usage is unknown")
-    new = math.ceil(replicas * kv_usage / _SCALE_OUT_KV_TARGET)
+    new = math.ceil(replicas * kv_usage / SCALE_OUT_KV_USAGE)
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already keep mean KV usage below 0.70")
     return Sized(new, f"ceil({replicas:g}·{kv_usage:.3f}/0.70) = {new}", {"replicas": replicas, "kv_usage": kv_usage})
@@ -150,7 +154,7 @@ def replicas_for_load(
     """
     if running is None or waiting is None or slots_per_replica is None or replicas is None or slots_per_replica <= 0:
         return NotApplicable("running, waiting, the batch limit or the number of replicas is unknown")
-    new = math.ceil((running + waiting) / (_SCALE_OUT_UTILIZATION * slots_per_replica))
+    new = math.ceil((running + waiting) / (SCALE_OUT_UTILIZATION * slots_per_replica))
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already have slots for the requests in the system")
     return Sized(
