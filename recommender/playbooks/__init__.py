@@ -23,7 +23,8 @@ from recommender.playbooks import (
     replicas,
     request_errors,
 )
-from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook
+from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.effects import Effects
 from rules.catalog import Bottleneck
 
 PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {

@@ -3,7 +3,8 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard
-from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook, error_guard, preemption_guard
+from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.effects import Effects, error_guard, preemption_guard
 from recommender.playbooks.scaling import scale_out_for_load
 from recommender.playbooks.scope import OldValueUnknown, affected, change_scope, contradicted, known_everywhere
 from recommender.sizing import NotApplicable, Sized, captured_batch_size, raise_max_running

@@ -6,26 +6,18 @@ from dataclasses import dataclass, field
 from recommender.contracts import ReplicaTarget
 from recommender.inventory import VerificationConfig
 from recommender.knobs import Knob, KnobCatalog
-from recommender.metrics import VerificationMetric
-from recommender.model import Change, Evidence, Expectation, Finding, Guard, KnobValue
+from recommender.model import Ask, Change, Evidence, Finding, KnobValue
+from recommender.playbooks.effects import Effects
 from recommender.sizing import LinearItl, NotApplicable
 from recommender.tuning_config import TuningConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What a person can do outside OptiInfra, with the figures that size it."""
+    """What a person can do outside OptiInfra, with the figures that size it, and the facts that would say more."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Effects:
-    """What a change is expected to do, the one metric that must improve, and what must not get worse."""
-
-    expected: tuple[Expectation, ...]
-    must_improve: Expectation
-    guards: tuple[Guard, ...]
+    asks: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +77,3 @@ def advising(identifier: str, title: str, text: str) -> Playbook:
         return Advice(text)
 
     return Playbook(identifier, title, size)
-
-
-def error_guard(context: PlanContext) -> Guard:
-    """Errors may not rise: in points of the error ratio, canary against control (tuning §7.2 no. 6)."""
-    return Guard(metric=VerificationMetric.ERROR_RATIO, max_increase=context.verification.error_ratio_max_increase)
-
-
-def preemption_guard(context: PlanContext) -> Guard:
-    """Preemptions per finished request stay below the critical guard of tuning §7.2 no. 6."""
-    return Guard(
-        metric=VerificationMetric.PREEMPTIONS_PER_REQUEST, max_value=context.verification.preemptions_per_request_max
-    )
-
-
-def ratio_guard(metric: VerificationMetric, max_ratio: float) -> Guard:
-    """Canary over control stays at or below `max_ratio`."""
-    return Guard(metric=metric, max_ratio=max_ratio)

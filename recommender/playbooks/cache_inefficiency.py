@@ -3,7 +3,8 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding
-from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook, advising, error_guard, ratio_guard
+from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
+from recommender.playbooks.effects import Effects, error_guard, ratio_guard
 from recommender.playbooks.scope import OldValueUnknown, change_scope
 from recommender.sizing import NotApplicable, Sized
 

@@ -3,7 +3,8 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard
-from recommender.playbooks.base import Advice, Effects, PlanContext, Playbook, advising, error_guard, ratio_guard
+from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
+from recommender.playbooks.effects import Effects, error_guard, ratio_guard
 from recommender.playbooks.scaling import scale_out_for_kv
 from recommender.playbooks.scope import OldValueUnknown, affected, change_scope, contradicted, known_everywhere
 from recommender.sizing import NotApplicable, Sized, concurrency_cap, lower_max_running, raise_memory_fraction
