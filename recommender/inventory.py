@@ -15,6 +15,7 @@ from exporters.catalog import Engine as CatalogueEngine
 from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
 from recommender.gpus import GPUS
+from recommender.hardware_config import HardwareConfig
 from recommender.model import KnobValue
 from recommender.tuning_config import TuningConfig
 
@@ -239,6 +240,7 @@ class ServiceConfig(_Config):
     scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
     settings: DeclaredSettings = DeclaredSettings()
+    hardware: HardwareConfig = HardwareConfig()
     roofline: RooflineConfig | None = None
     cost: CostConfig | None = None
     replicas: tuple[ReplicaConfig, ...] = ()
