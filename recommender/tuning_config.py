@@ -117,18 +117,18 @@ class TuningConfig(_Config):
     batch_of_decode_peak: Ratio = 0.9  # P01 no. 4: of the largest batch that ran
     graph_bytes: Amount = 16 * 2**20  # P01 no. 5: 10-23 MB a captured batch size
 
-    # -- heat and power (P12, P13)
+    # -- heat and power: P12 and P13
     power_step: Ratio = 0.10  # of the limit, a step
     thermal_margin_celsius: Amount = 5.0  # P12 no. 3: below the temperature at which clocks are slowed down
     inlet_celsius: Annotated[float, Field(ge=-20, le=60, allow_inf_nan=False)] | None = None  # P12: no exporter tells
 
-    # -- host (P15, P16)
+    # -- hosts: P15 and P16
     cores_per_engine: Amount = 2.0  # P15 no. 1: physical cores, and one for each GPU
     streamed_tokens_per_core: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1500.0  # P15 no. 1 [G]: a second
     frontend_utilization: Ratio = 0.7  # P15 no. 2: of an API or tokeniser process
     memory_limit_headroom: Factor = 1.2  # P16: memory limit over the 99th percentile of what the engine holds
 
-    # -- money (P10, P24)
+    # -- money: P10 and P24
     gpu_price_per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}  # from the team, by GPU
     right_sizing_min_saving: Ratio = 0.2  # [G]: of the cost of a token; less is not worth a move
 
