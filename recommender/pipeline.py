@@ -117,7 +117,7 @@ class Pipeline:
             return _Result(IncidentOutcome.PROMETHEUS_UNREACHABLE, str(exc), _RETRY)
         diagnosis = diagnose(evidence, _hinted(group))
         if outcome := _STATUS_OUTCOME.get(diagnosis.status):
-            missing = f" Unknown: {', '.join(diagnosis.missing)}." if diagnosis.missing else ""
+            missing = f" Unknown: {', '.join(one.query for one in diagnosis.missing)}." if diagnosis.missing else ""
             return _Result(outcome, f"{diagnosis.text}{missing}", _RETRY)
         plan = self._plan(service, diagnosis, evidence)
         if plan is None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from recommender.diagnosis.checks import Discriminator, Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS, condition
 from recommender.diagnosis.symptoms import QUEUE_CAUSES, RISKS, TITLES, explain
-from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding
+from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding, Missing
 from rules.catalog import ALERTS, THRESHOLDS, Bottleneck, BottleneckKind
 
 CONFIDENCE_FLOOR = 0.6  # tuning §4.4: below it a recommendation is suppressed
@@ -137,7 +137,7 @@ def _judge(held: Confirmation, discriminators: tuple[Discriminator, ...]) -> tup
     return sum(check.agrees is True for check in checks) / len(checks), checks
 
 
-def _unknown(checks: Iterable[Check]) -> tuple[str, ...]:
+def _unknown(checks: Iterable[Check]) -> tuple[Missing, ...]:
     """What would have to be known: the queries of readings without a value, the thresholds without one."""
     missing: dict[str, None] = {}
     for check in checks:
@@ -146,7 +146,7 @@ def _unknown(checks: Iterable[Check]) -> tuple[str, ...]:
         missing |= {reading.query: None for reading in check.readings if reading.value is None}
         if check.threshold is not None and check.threshold_value is None:
             missing[check.threshold] = None
-    return tuple(missing)
+    return tuple(Missing(query=query) for query in missing)
 
 
 def _root_text(evidence: Evidence, root: Finding, rest: tuple[Finding, ...]) -> str:
@@ -189,7 +189,7 @@ def _queue_cause_checks(evidence: Evidence) -> list[Check]:
     ]
 
 
-def _needed(evidence: Evidence) -> tuple[str, ...]:
+def _needed(evidence: Evidence) -> tuple[Missing, ...]:
     """Signals that are needed to say that nothing holds, and are unknown."""
     up = [i for i in sorted(evidence.replica_readings) if evidence.value("replica:llm_up", i) != 0]
     readings = [Scope(evidence, instance).reading(name) for instance in up for name in _NEEDED_OF_A_REPLICA]
@@ -197,7 +197,7 @@ def _needed(evidence: Evidence) -> tuple[str, ...]:
     missing += [THRESHOLDS[name].resolved for name, value in sorted(evidence.thresholds.items()) if value is None]
     if not evidence.replica_readings:
         missing.insert(0, Scope(evidence, "").reading("replica:llm_up").query.replace(',instance=""', ""))
-    return tuple(missing)
+    return tuple(Missing(query=query) for query in missing)
 
 
 def _hint_does_not_hold(
@@ -234,7 +234,7 @@ def _nothing_holds(evidence: Evidence) -> Diagnosis:
     )
 
 
-def _missing_text(evidence: Evidence, missing: tuple[str, ...]) -> str:
+def _missing_text(evidence: Evidence, missing: tuple[Missing, ...]) -> str:
     if not evidence.replica_readings:
         return (
             "Prometheus has no signals of any replica of this service. Check that its engines are scraped with the "

@@ -7,8 +7,17 @@ A value that could not be read is `None`: unknown, never zero.
 """
 
 from recommender.model.base import KnobValue, Model
-from recommender.model.diagnosis import Check, Diagnosis, DiagnosisStatus, Finding
-from recommender.model.evidence import Confirmation, Evidence, Fact, Reading
+from recommender.model.diagnosis import (
+    Check,
+    CheckWeight,
+    Diagnosis,
+    DiagnosisStatus,
+    Finding,
+    FindingRole,
+    Link,
+    Missing,
+)
+from recommender.model.evidence import Confirmation, Evidence, Fact, Placement, Reading
 from recommender.model.plan import (
     Alternative,
     Apply,
@@ -47,6 +56,7 @@ __all__ = [
     "Baseline",
     "Change",
     "Check",
+    "CheckWeight",
     "Comparison",
     "Confirmation",
     "Diagnosis",
@@ -59,10 +69,14 @@ __all__ = [
     "Fact",
     "Feasibility",
     "Finding",
+    "FindingRole",
     "Guard",
     "KnobValue",
+    "Link",
+    "Missing",
     "Model",
     "Patch",
+    "Placement",
     "Plan",
     "PlanQuery",
     "QualityGate",

@@ -25,6 +25,20 @@ class Confirmation(Model):
     instances: tuple[str, ...] = ()  # replicas on which it held; empty for a service- or node-level condition
     value: float | None = None
     query: str = ""
+    nodes: tuple[str, ...] = ()  # of a node- or GPU-level condition: where it held
+    gpus: tuple[str, ...] = ()  # of a GPU-level condition: "node/index"
+    kinds: tuple[str, ...] = ()  # which of its forms held: "itl_p95_seconds", "oom_kill", "abort", "nvlink"
+
+
+class Placement(Model):
+    """Where a replica runs, and who is there too."""
+
+    node: str | None = None
+    gpus: tuple[str, ...] = ()  # "node/index": those that its GPU readings are the worst of
+    gpus_are_its_own: bool | None = None  # False: all of its node's, since which are its own is not known
+    gpus_from: str = ""  # what tells that they are its own
+    neighbours: tuple[str, ...] = ()  # other replicas of this service on the node
+    others: tuple[str, ...] = ()  # replicas of other services there: "service/instance"
 
 
 class Fact(Model):
@@ -47,6 +61,7 @@ class Evidence(Model):
     objectives: dict[str, float | None] = Field(default_factory=dict)  # objective name -> value
     confirmed: tuple[Confirmation, ...] = ()
     replica_facts: dict[str, dict[str, Fact]] = Field(default_factory=dict)  # instance -> fact name -> fact
+    placements: dict[str, Placement] = Field(default_factory=dict)  # instance -> where it runs
 
     def fact(self, name: str, instance: str) -> str | None:
         """What a replica tells in words, e.g. its `engine_version`; None when unknown."""

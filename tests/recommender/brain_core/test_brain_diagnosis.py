@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from recommender.diagnosis import CONFIDENCE_FLOOR, diagnose
-from recommender.model import Confirmation, DiagnosisStatus, Evidence
+from recommender.model import Confirmation, Diagnosis, DiagnosisStatus, Evidence
 from rules.catalog import Bottleneck, BottleneckKind
 
 Builder = Callable[..., Evidence]
@@ -14,6 +14,10 @@ REPLICA_1 = "10.0.0.1:8000"
 
 def _hint(*bottlenecks: Bottleneck) -> frozenset[Bottleneck]:
     return frozenset(bottlenecks)
+
+
+def _queries(diagnosis: Diagnosis) -> list[str]:
+    return [one.query for one in diagnosis.missing]
 
 
 @pytest.mark.parametrize("name", ["idle", "light", "steady", "prefix_hits"])
@@ -43,9 +47,9 @@ def test_the_kv_pressure_state_is_kv_cache_pressure_without_a_known_batch_limit(
     assert diagnosis.root is not None
     assert diagnosis.root.bottleneck is Bottleneck.KV_CACHE_PRESSURE
     assert diagnosis.root.confidence == pytest.approx(0.8)  # 4 of 5: how full the batch is, is unknown
-    assert diagnosis.missing == (
-        f'replica:llm_admission_fullness:ratio_avg2m{{service="chat",instance="{REPLICA_1}"}}',
-    )
+    assert _queries(diagnosis) == [
+        f'replica:llm_admission_fullness:ratio_avg2m{{service="chat",instance="{REPLICA_1}"}}'
+    ]
     assert "preemptions per finished request 3.06, at or above 0.05" in diagnosis.text
 
 
@@ -65,7 +69,7 @@ def test_a_symptom_without_a_confirmed_cause_says_where_the_time_goes_and_what_i
     assert "no cause is confirmed" in diagnosis.text
     assert "240 requests wait while 46.5 run." in diagnosis.text
     assert "99.3 % of it is queueing" in diagnosis.text
-    assert any("admission_fullness" in query for query in diagnosis.missing)
+    assert any("admission_fullness" in query for query in _queries(diagnosis))
     assert all(finding.kind is BottleneckKind.SYMPTOM for finding in diagnosis.findings)
 
 
@@ -99,7 +103,7 @@ def test_a_burning_budget_without_a_confirmed_cause_says_what_is_broken_and_how_
     (finding,) = diagnosis.findings
     assert finding.kind is BottleneckKind.SYMPTOM
     assert "failing requests 20 %, over its objective 1 %" in finding.checks[1].text
-    assert not [query for query in diagnosis.missing if "request_duration" in query], "a promise that nobody made"
+    assert not [query for query in _queries(diagnosis) if "request_duration" in query], "a promise that nobody made"
 
 
 def test_an_alert_whose_condition_no_longer_holds_is_not_confirmed(state: Builder) -> None:
@@ -118,7 +122,7 @@ def test_an_alert_that_does_not_hold_while_something_else_does_says_so(state: Bu
 def test_a_service_that_prometheus_does_not_know_is_not_healthy(evidence_of: Builder) -> None:
     diagnosis = diagnose(evidence_of({}, instances=()))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert diagnosis.missing == ('replica:llm_up{service="chat"}',)
+    assert _queries(diagnosis) == ['replica:llm_up{service="chat"}']
     assert "Check that its engines are scraped" in diagnosis.text
 
 
@@ -140,7 +144,7 @@ def test_a_threshold_that_prometheus_lacks_is_unknown_and_not_the_shipped_defaul
     evidence = evidence_of(signals("saturated"), (Bottleneck.ADMISSION_LIMITED,), thresholds={})
     diagnosis = diagnose(evidence, _hint(Bottleneck.ADMISSION_LIMITED))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert "service:threshold:kv_cache_usage_room_ratio" in diagnosis.missing
+    assert "service:threshold:kv_cache_usage_room_ratio" in _queries(diagnosis)
 
 
 def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
@@ -149,7 +153,7 @@ def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
     known = evidence_of(signals("steady")).thresholds
     lacking = {name: value for name, value in known.items() if not name.startswith("kv_cache_usage")}
     evidence = evidence_of(signals("kv_pressure"), (Bottleneck.KV_CACHE_PRESSURE,), thresholds=lacking)
-    assert "service:threshold:kv_cache_usage_high_ratio" in diagnose(evidence).missing
+    assert "service:threshold:kv_cache_usage_high_ratio" in _queries(diagnose(evidence))
 
 
 def test_a_cause_that_is_mostly_unknown_is_suppressed(evidence_of: Builder) -> None:
@@ -157,7 +161,7 @@ def test_a_cause_that_is_mostly_unknown_is_suppressed(evidence_of: Builder) -> N
     diagnosis = diagnose(evidence_of(known, (Bottleneck.ADMISSION_LIMITED,)))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
     assert diagnosis.findings[0].confidence < CONFIDENCE_FLOOR
-    assert any("kv_cache_usage" in query for query in diagnosis.missing)
+    assert any("kv_cache_usage" in query for query in _queries(diagnosis))
 
 
 @pytest.mark.parametrize(
