@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rules.pack import Rule
-from rules.syntax import SET_OPERATORS, Aggregation, Binary, Call, Node, Number, Series, Text, parse
+from rules.syntax import SET_OPERATORS, Aggregation, Binary, Call, Node, Number, Series, Text, Timed, parse
 
 _KEEP_ALL = frozenset({"topk", "bottomk"})
 _NO_LABELS = frozenset({"vector", "time", "scalar", "pi", "absent", "absent_over_time"})
@@ -87,6 +87,8 @@ def _of(node: Node, recorded: _Recorded) -> Labels | None:
             return _of_call(node, recorded)
         case Binary():
             return _of_binary(node, recorded)
+        case Timed():
+            return _of(node.node, recorded)
 
 
 def _of_series(series: Series, recorded: _Recorded) -> Labels | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-Node: TypeAlias = "Number | Text | Series | Call | Aggregation | Binary"
+Node: TypeAlias = "Number | Text | Series | Call | Aggregation | Binary | Timed"
 
 AGGREGATIONS = frozenset(
     {"avg", "bottomk", "count", "count_values", "group", "max", "min", "quantile", "stddev", "stdvar", "sum", "topk"}
@@ -43,11 +43,15 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A selector. `equal`: label -> value of the matchers with `=`; `pattern`: of `__name__`, where that is matched."""
+    """A selector. `equal`: label -> value of the matchers with `=`; `pattern`: of `__name__`, where that is matched.
+
+    `matchers`, where the whole was asked for: all of them as written, (label, operator, value), `__name__` included.
+    """
 
     name: str
     equal: tuple[tuple[str, str], ...] = ()
     pattern: str = ""
+    matchers: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,30 @@ class Binary:
     labels: frozenset[str] = frozenset()
     group: str = ""
     included: frozenset[str] = frozenset()
+    keeps_all: bool = False
+    """A comparison with `bool`."""
 
 
-def parse(expression: str) -> Node:
-    """The tree of an expression. Raises ValueError with the rest of the text where it cannot be read."""
-    reader = _Reader(_tokens(expression))
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """`node` read over a window, or as it was: `node[window:step] offset …`. Without a step it is no subquery.
+
+    The step `:` is the one that Prometheus is configured with.
+    """
+
+    node: Node
+    window: str = ""
+    step: str = ""
+    offset: str = ""
+
+
+def parse(expression: str, *, whole: bool = False) -> Node:
+    """The tree of an expression. Raises ValueError with the rest of the text where it cannot be read.
+
+    A window, a subquery and `offset` change when is read, not what: they are left out, as matchers with other operators
+    than `=` are, unless the `whole` is asked for. `@` is left out always, for rules do not use it.
+    """
+    reader = _Reader(_tokens(expression), whole=whole)
     node = reader.expression()
     if reader.peek():
         raise ValueError(f"{expression!r}: cannot read from {reader.peek()!r} on")
@@ -99,6 +122,8 @@ def walk(node: Node) -> Iterator[Node]:
     elif isinstance(node, Call | Aggregation):
         for argument in node.arguments:
             yield from walk(argument)
+    elif isinstance(node, Timed):
+        yield from walk(node.node)
 
 
 def _tokens(expression: str) -> list[str]:
@@ -113,11 +138,20 @@ def _tokens(expression: str) -> list[str]:
     return found
 
 
+def _quoted(token: str) -> str:
+    """What is between the quotes of a literal, escaped for double ones."""
+    if token[0] == '"':
+        return token[1:-1]
+    inner = token[1:-1].replace("\\", "\\\\") if token[0] == "`" else token[1:-1].replace("\\'", "'")
+    return inner.replace('"', '\\"').replace("\n", "\\n")
+
+
 class _Reader:
     """Reads tokens from left to right: operators by precedence, the rest by recursive descent."""
 
-    def __init__(self, tokens: Sequence[str]) -> None:
+    def __init__(self, tokens: Sequence[str], *, whole: bool) -> None:
         self._tokens = tokens
+        self._whole = whole
         self._at = 0
 
     def peek(self) -> str:
@@ -137,13 +171,13 @@ class _Reader:
         left = self._operand()
         while (rank := _RANKS.get(self.peek(), 0)) >= lowest:
             operator = self._take()
-            self._took("bool")
+            keeps_all = bool(self._took("bool"))
             matching = self._took("on", "ignoring")
             labels = self._labels() if matching else frozenset()
             group = self._took("group_left", "group_right")
             included = self._labels() if group and self.peek() == "(" else frozenset()
             right = self.expression(rank if operator == "^" else rank + 1)
-            left = Binary(operator, left, right, matching, labels, group, included)
+            left = Binary(operator, left, right, matching, labels, group, included, keeps_all)
         return left
 
     def _operand(self) -> Node:
@@ -155,12 +189,12 @@ class _Reader:
             self._take(")")
         else:
             node = self._atom(self._take())
-        self._time()
-        return node
+        read_at = self._time(node)
+        return read_at if self._whole else node
 
     def _atom(self, token: str) -> Node:
         if token[0] in "\"'`":
-            return Text(token[1:-1])
+            return Text(_quoted(token))
         if token[0].isdigit() or token[0] == ".":
             return Number(float(int(token, 16)) if token[:2].lower() == "0x" else float(token))
         if token == "{":  # noqa: S105 - a bracket
@@ -181,28 +215,40 @@ class _Reader:
         return Aggregation(operator, arguments, labels, clause == "without")
 
     def _series(self, name: str) -> Series:
-        equal, pattern = [], ""
+        equal, pattern, matchers = [], "", []
         if self._took("{"):
             while not self._took("}"):
                 label, operator, value = self._take(), self._take(), self._take()
+                matchers.append((label, operator, _quoted(value)))
                 if label == "__name__":
                     pattern = value[1:-1]
                 elif operator == "=":
                     equal.append((label, value[1:-1]))
                 self._took(",")
-        return Series(name, tuple(equal), pattern)
+        return Series(name, tuple(equal), pattern, tuple(matchers) if self._whole else ())
 
-    def _time(self) -> None:
-        """A window, a subquery, `offset` and `@` change when is read, not what."""
+    def _time(self, node: Node) -> Node:
+        """What follows a node of windows, subqueries, `offset` and `@`, around it."""
         while mark := self._took("[", "offset", "@"):
             if mark == "[":
-                while self._take() != "]":
-                    pass
+                node = self._window(node)
+            elif mark == "offset":
+                sign = self._took("-")
+                told = Timed(node) if not isinstance(node, Timed) else node
+                node = Timed(told.node, told.window, told.step, sign + self._take())
             else:
                 self._took("-")
                 if self._take() in ("start", "end"):
                     self._take("(")
                     self._take(")")
+        return node
+
+    def _window(self, node: Node) -> Timed:
+        parts: list[str] = []
+        while (token := self._take()) != "]":
+            parts.append(token)
+        window, _, step = "".join(parts).partition(":")
+        return Timed(node, window, step or ":" * (":" in parts))
 
     def _labels(self) -> frozenset[str]:
         self._take("(")
