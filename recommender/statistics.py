@@ -1,4 +1,4 @@
-"""The one statistical test that verdicts need: Mann-Whitney U, one-sided.
+"""The statistics that verdicts need: Mann-Whitney U, one-sided, and the standard error of a log ratio of means.
 
 H. B. Mann, D. R. Whitney, "On a test of whether one of two random variables is stochastically larger than the
 other", 1947. Exact for small samples without ties; otherwise the normal approximation with tie and continuity
@@ -7,7 +7,10 @@ corrections. Tests compare it with scipy, which is too large a dependency for on
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
+from statistics import variance as variance_of
 
+_SCATTER_FROM = 4  # observations
 _EXACT_UP_TO = 8  # observations in the smaller sample, as in scipy: beyond it the approximation is good
 
 
@@ -30,6 +33,22 @@ def p_less(first: Sequence[float], second: Sequence[float]) -> float | None:
         return 1.0
     z = (u + 0.5 - n1 * n2 / 2) / math.sqrt(variance)
     return min(1.0, 0.5 * math.erfc(-z / math.sqrt(2)))
+
+
+def log_ratio_error(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Standard error of ln(mean of `first` / mean of `second`), by the delta method, for independent observations.
+
+    None with fewer than four observations on a side (their scatter is hardly known), or without a mean above zero.
+    """
+    squares = [_relative_error_squared(side) for side in (first, second)]
+    known = [square for square in squares if square is not None]
+    return math.sqrt(sum(known)) if len(known) == len(squares) else None
+
+
+def _relative_error_squared(values: Sequence[float]) -> float | None:
+    if len(values) < _SCATTER_FROM or not all(map(math.isfinite, values)) or (average := fmean(values)) <= 0:
+        return None
+    return variance_of(values) / len(values) / average**2
 
 
 def _ranks(values: Sequence[float]) -> tuple[list[float], list[int]]:

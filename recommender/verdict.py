@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from recommender.metrics import VerificationMetric
-from recommender.model import Comparison, Direction, Guard, Verdict, VerdictOutcome, Verification
-from recommender.statistics import p_less
+from recommender.model import Basis, Comparison, Direction, Guard, Verdict, VerdictOutcome, Verification
+from recommender.statistics import log_ratio_error, p_less
 from recommender.wording import figure, metric_name, percent
 
 RATE_WINDOW_SECONDS = 60.0  # of the signals that are sampled
 P_LIMIT = 0.02
+Z_95 = 1.96  # standard errors to either side of a 95 % interval
 PLAIN_EFFECT = 0.25
 PLAIN_SAMPLES = 4
 TOLERATED_LOSS = 0.10  # of the promised metric in validation, while it may be chance (tuning §7.2 no. 6)
@@ -59,10 +60,11 @@ def judge(
     *,
     at: datetime,
     window_seconds: float,
+    basis: Basis,
     noise: float = 0.0,
     require_improvement: bool = True,
 ) -> Verdict:
-    """The verdict on `canary` against `control`.
+    """The verdict on `canary` against `control`, which `basis` says what it is.
 
     `noise` is the relative difference of the two arms before the change. Without `require_improvement` (the
     validation of a change that the canary proved) the promised metric only must not be worse.
@@ -71,12 +73,15 @@ def judge(
         outcome, text = short
         return Verdict(outcome=outcome, at=at, window_seconds=window_seconds, text=f"{outcome}: {text}")
     promised = _promised(verification, canary, control, noise, require_improvement=require_improvement)
+    promised = _with_interval(promised, verification, canary, control, noise)
     comparisons = (promised, *(_guarded(guard, canary, control) for guard in verification.guards))
     outcome = _worst(comparisons)
     return Verdict(
         outcome=outcome,
         at=at,
         window_seconds=window_seconds,
+        basis=basis,
+        requests=min((arm.requests for arm in (canary, control) if arm.requests is not None), default=None),
         comparisons=comparisons,
         text=_summary(outcome, comparisons, canary, control, window_seconds),
     )
@@ -121,7 +126,7 @@ def _promised(
     sign = -1 if expectation.direction is Direction.LOWER else 1
     gain = sign * _relative(new, old)  # above 0: better
     needed = max(verification.min_improvement, noise)
-    stride = max(1, math.ceil(RATE_WINDOW_SECONDS / verification.interval_seconds))
+    stride = _stride(verification)
     better = [-sign * sample for sample in canary.samples.get(metric, ())]  # as if lower were better
     worse = [-sign * sample for sample in control.samples.get(metric, ())]
     says = f"{name} {figure(metric, new)} against {figure(metric, old)} ({percent(new, old)})"
@@ -137,6 +142,26 @@ def _promised(
         return _comparison(metric, new, old, PASS, f"{says}: not worse", p=p_better)
     why = f"less than {needed:.0%} better" if gain < needed else "may be chance"
     return _comparison(metric, new, old, INCONCLUSIVE, f"{says}: {why}", p=p_better)
+
+
+def _stride(verification: Verification) -> int:
+    """Every how many samples one is new: a rate over a minute that is read more often repeats itself."""
+    return max(1, math.ceil(RATE_WINDOW_SECONDS / verification.interval_seconds))
+
+
+def _with_interval(
+    comparison: Comparison, verification: Verification, canary: Arm, control: Arm, noise: float
+) -> Comparison:
+    """With the 95 % interval of the ratio: the samples' own scatter, and how far apart the arms were before."""
+    stride = _stride(verification)
+    new = canary.samples.get(comparison.metric, ())[::stride]
+    old = control.samples.get(comparison.metric, ())[::stride]
+    error = log_ratio_error(new, old)
+    if error is None or not comparison.ratio or comparison.ratio < 0:
+        return comparison
+    factor = math.exp(Z_95 * math.hypot(error, math.log1p(noise)))
+    interval = {"ratio_low": comparison.ratio / factor, "ratio_high": comparison.ratio * factor}
+    return comparison.model_copy(update={**interval, "samples": min(len(new), len(old))})
 
 
 def _not_chance(gain: float, better: Sequence[float], worse: Sequence[float], p: float | None) -> bool:

@@ -38,6 +38,7 @@ from recommender.model.plan import (
 )
 from recommender.model.workflow import (
     Baseline,
+    Basis,
     Comparison,
     Event,
     ReplicaPhase,
@@ -54,6 +55,7 @@ __all__ = [
     "Apply",
     "Ask",
     "Baseline",
+    "Basis",
     "Change",
     "Check",
     "CheckWeight",

@@ -71,13 +71,27 @@ class VerdictOutcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Basis(StrEnum):
+    """What a changed replica is compared with."""
+
+    CONTROL = "control"  # replicas that kept the old value, in the same minutes
+    BEFORE = "before"  # the same replica, or the whole service, before the change
+
+
 class Comparison(Model):
-    """One metric, canary against control (or after against before)."""
+    """One metric, canary against control (or after against before).
+
+    `ratio_low` and `ratio_high` are the 95 % interval of `ratio`, `samples` the independent samples of the smaller arm
+    that it comes from; None where there were too few, or none were taken.
+    """
 
     metric: str
     canary: float | None
     control: float | None
     ratio: float | None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
+    samples: int | None = None
     p_value: float | None = None
     outcome: VerdictOutcome
     text: str
@@ -89,6 +103,8 @@ class Verdict(Model):
     outcome: VerdictOutcome
     at: datetime
     window_seconds: float
+    basis: Basis | None = None  # None: nothing was compared, or a version judged it that did not say
+    requests: float | None = None  # of the arm that served fewer; None: not known
     comparisons: tuple[Comparison, ...] = ()
     text: str
 

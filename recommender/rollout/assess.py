@@ -5,7 +5,7 @@ from datetime import datetime
 
 from recommender.contracts import PromQL
 from recommender.metrics import VerificationMetric
-from recommender.model import Baseline, Guard, Plan, Verdict, Verification
+from recommender.model import Baseline, Basis, Guard, Plan, Verdict, Verification
 from recommender.rollout.measure import Question, Window, before, objective, read_arm
 from recommender.verdict import TOLERATED_LOSS, Arm, judge, measuring_error, noise_band
 from rules.catalog import OBJECTIVES
@@ -47,11 +47,19 @@ def canary_verdict(
     changed = arm((canary,), window, f"the canary {canary}")
     earlier = arm((canary,), then, "the same replica before")
     if not control:
-        return judge(verification, changed, earlier, at=at, window_seconds=window.seconds)
+        return judge(verification, changed, earlier, at=at, window_seconds=window.seconds, basis=Basis.BEFORE)
     replicas = "replica" if len(control) == 1 else "replicas"
     untouched = arm(control, window, f"{len(control)} unchanged {replicas}")
     noise = noise_band(sampled[0], earlier, arm(control, then, "control before"))
-    return judge(verification, changed, untouched, at=at, window_seconds=window.seconds, noise=noise)
+    return judge(
+        verification,
+        changed,
+        untouched,
+        at=at,
+        window_seconds=window.seconds,
+        basis=Basis.CONTROL,
+        noise=noise,
+    )
 
 
 def validation_verdict(
@@ -90,6 +98,7 @@ def validation_verdict(
         earlier,
         at=at,
         window_seconds=window.seconds,
+        basis=Basis.BEFORE,
         require_improvement=False,
     )
     return verdict, figures

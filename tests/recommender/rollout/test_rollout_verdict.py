@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recommender.model import Direction, Expectation, Guard, Verdict, VerdictOutcome, Verification
+from recommender.model import Basis, Direction, Expectation, Guard, Verdict, VerdictOutcome, Verification
 from recommender.verdict import Arm, judge, measuring_error, noise_band
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -58,7 +58,7 @@ def arm(
 
 
 def outcome(canary: Arm, control: Arm, spec: Verification | None = None, **options: Any) -> Verdict:
-    return judge(spec or verification(), canary, control, at=AT, window_seconds=900, **options)
+    return judge(spec or verification(), canary, control, at=AT, window_seconds=900, basis=Basis.CONTROL, **options)
 
 
 def test_a_clear_improvement_with_no_guard_hurt_passes_and_says_the_figures() -> None:
@@ -256,3 +256,27 @@ def test_taking_away_any_figure_of_the_canary_from_a_pass_makes_it_no_pass(
 def test_swapping_the_arms_never_passes_twice(first: list[float], second: list[float]) -> None:
     one, other = arm({**GOOD, "ttft_p95_seconds": first}), arm({**GOOD, "ttft_p95_seconds": second})
     assert not (outcome(one, other).outcome is PASS and outcome(other, one).outcome is PASS)
+
+
+def test_the_ratio_has_an_interval_that_widens_with_scatter_and_with_what_the_arms_differed_before() -> None:
+    def interval(**options: Any) -> tuple[float, float, float]:
+        spread, noise = options.get("spread", 0.05), options.get("noise", 0.0)
+        first = outcome(arm(GOOD, spread=spread), arm(SLOW, spread=spread), noise=noise).comparisons[0]
+        return first.ratio_low, first.ratio, first.ratio_high
+
+    low, ratio, high = interval()
+    assert low < ratio < high
+    assert ratio * ratio == pytest.approx(low * high)
+    assert interval(spread=0.5)[2] > high
+    assert interval(noise=0.2)[2] > high
+
+
+def test_a_verdict_says_what_it_compared_and_of_how_many_requests_and_samples() -> None:
+    verdict = outcome(arm(GOOD, requests=400), arm(SLOW))
+    assert (verdict.basis, verdict.requests, verdict.comparisons[0].samples) == (Basis.CONTROL, 400, 15)
+
+
+@pytest.mark.parametrize("canary", [arm(GOOD, count=3), arm({**GOOD, "ttft_p95_seconds": 0.0})])
+def test_few_samples_or_a_ratio_of_nothing_have_no_interval(canary: Arm) -> None:
+    first = outcome(canary, arm(SLOW)).comparisons[0]
+    assert (first.ratio_low, first.ratio_high, first.samples) == (None, None, None)
