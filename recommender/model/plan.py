@@ -168,6 +168,8 @@ class Plan(Model):
     instances: tuple[str, ...] = ()  # replicas to change, the canary first
     executor: str  # executor type; "none" when the service is not in the inventory
     healthy_replicas: int | None = None  # replicas of the service that answered at the evidence; None: unknown
+    engine_version: str | None = None  # of the canary; None: unknown. With `gpu` what the effect ledger compares by
+    gpu: str | None = None  # of the service's replicas, as the table of GPUs calls it; None: unknown
     confidence: float
     evidence: tuple[EvidenceItem, ...]
     expected: tuple[Expectation, ...] = ()
