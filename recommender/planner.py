@@ -12,6 +12,7 @@ from recommender.errors import ExecutorError, NotFound
 from recommender.figures import figure
 from recommender.inventory import ServiceConfig, VerificationConfig
 from recommender.knobs import KnobCatalog, load
+from recommender.ledger import SiteEffects
 from recommender.model import (
     Alternative,
     Change,
@@ -39,11 +40,13 @@ def context_of(
     *,
     itl: LinearItl | None = None,
     start_seconds: float | None = None,
+    ledger: SiteEffects | None = None,
 ) -> PlanContext:
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
     A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
-    the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again.
+    the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again;
+    `ledger` what changes did at this site before.
     """
     if config is None:
         return PlanContext(service=service)
@@ -59,6 +62,7 @@ def context_of(
         itl=itl,
         tuning=config.tuning,
         start_seconds=start_seconds,
+        ledger=ledger or SiteEffects(),
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from recommender.contracts import ReplicaTarget
 from recommender.inventory import VerificationConfig
 from recommender.knobs import Knob, KnobCatalog
+from recommender.ledger import SiteEffects
 from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.effects import Effects
 from recommender.sizing import LinearItl, NotApplicable
@@ -27,7 +28,7 @@ class PlanContext:
     `settings` are the engines' configurations: instance -> config key -> value, as `Executor.read` gives them.
     `declared` are the inventory's settings by neutral knob name. `itl` is a fitted latency model, when there is one.
     `tuning` is how this service's changes are sized. `start_seconds` is how long one of its replicas took to serve
-    again after a restart, as measured; None when that was never seen.
+    again after a restart, as measured; None when that was never seen. `ledger` is what changes did at this site.
     """
 
     service: str
@@ -41,6 +42,7 @@ class PlanContext:
     itl: LinearItl | None = None
     tuning: TuningConfig = field(default_factory=TuningConfig)
     start_seconds: float | None = None
+    ledger: SiteEffects = field(default_factory=SiteEffects)
 
     def knob(self, name: str) -> Knob | None:
         """The engine's knob of this neutral name, or None."""
