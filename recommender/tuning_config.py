@@ -59,7 +59,8 @@ class TuningConfig(_Config):
     A step is at most `step_max_ratio` times the old value, up or down, and +`memory_fraction_step` for a share of
     device memory. Only `max_running_requests` may go further, up to `step_wide_ratio` times, and only while after the
     step at least `step_wide_free_kv_ratio` of the KV capacity would stay free at the KV tokens that a request holds
-    now: memory is not what could go wrong there, and the canary's guards watch the rest.
+    now, and ITL is known to stay within its objective: by the fitted model, or because it cannot grow faster than the
+    batch. Neither memory nor latency can go wrong there.
     """
 
     playbooks: PlaybookSwitches = PlaybookSwitches()
@@ -134,6 +135,11 @@ class TuningConfig(_Config):
 
     # -- expected effects
     prior_share: Ratio = 0.5  # §3: mid is half of the mid-range of §2.7 until the site has results [G]
+
+    @property
+    def step_rule(self) -> steps.StepRule:
+        """The step rule, as sizing takes it."""
+        return steps.StepRule(self.step_max_ratio, self.step_wide_ratio, self.step_wide_free_kv_ratio)
 
     @model_validator(mode="after")
     def _ordered(self) -> "TuningConfig":

@@ -1,11 +1,12 @@
 """The next value of a knob: from what is observed to one step that is capped, legal and fits.
 
-Formulas: tuning §2.1 (concurrency from memory), §2.5 (Little), P02, P04; a step is at most x2, or +0.03 of device
-memory (tuning §3).
+Formulas: tuning §2.1 (concurrency from memory), §2.5 (Little), P02, P04, P05, P06; a step is at most x2, or +0.03 of
+device memory (tuning §3), and may be wider as `StepRule` says.
 """
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from recommender.sizing.latency import LinearItl
 from recommender.sizing.result import NotApplicable, Sized
@@ -25,6 +26,21 @@ SCALE_OUT_KV_USAGE = 0.70  # P02 no. 3
 SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
 
 
+@dataclass(frozen=True, slots=True)
+class StepRule:
+    """How far one change may go: `max_ratio` times the old value, up or down.
+
+    A batch limit may go up `wide_ratio` times, while `wide_free_kv` of the KV capacity stays free after it.
+    """
+
+    max_ratio: float = MAX_STEP_RATIO
+    wide_ratio: float = WIDE_STEP_RATIO
+    wide_free_kv: float = WIDE_STEP_FREE_KV
+
+
+_RULE = StepRule()
+
+
 def tokens_per_request(kv_usage: float | None, kv_capacity_tokens: float | None, running: float | None) -> float | None:
     """KV tokens that one running request holds, on average: tau = usage·capacity / running (tuning §2.1)."""
     if kv_usage is None or kv_capacity_tokens is None or running is None or running <= 0:
@@ -41,34 +57,47 @@ def raise_max_running(
     legal: Callable[[float], int],
     itl: LinearItl | None = None,
     itl_objective_seconds: float | None = None,
+    itl_p95_seconds: float | None = None,
     max_batched_tokens: int | None = None,
+    fill: float = KV_FILL_WHEN_RAISING,
+    headroom: float = ITL_HEADROOM,
+    rule: StepRule = _RULE,
 ) -> Sized | NotApplicable:
-    """A higher batch limit (P04 no. 1): min(0.85·capacity/tau, (ITL objective/1.2 - alpha)/beta, 2·old), legal.
+    """A higher batch limit (P04 no. 1): min(0.85·capacity/tau, (ITL objective/1.2 - alpha)/beta, step), legal.
 
-    `legal` gives the highest legal value at or below its argument. Without a fitted ITL model its bound is unknown: it
-    permits nothing, and the step cap limits the risk. vLLM wants max_batched_tokens >= the batch limit.
+    `legal` gives the highest legal value at or below its argument. The step is 2·old; or up to 4·old, as far as half
+    of the KV capacity stays free and ITL is known to stay within its objective: by the fitted model, or because it
+    grows at most in proportion to the batch. Without a fitted model the ITL bound is unknown: it permits nothing, and
+    the step cap limits the risk. vLLM wants max_batched_tokens >= the batch limit.
     """
     if kv_capacity_tokens is None or tokens_held_per_request is None or tokens_held_per_request <= 0:
         return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: it might not fit")
-    memory = math.floor(KV_FILL_WHEN_RAISING * kv_capacity_tokens / tokens_held_per_request)
-    bounds = {"2·old": MAX_STEP_RATIO * old, "0.85·kv_capacity_tokens/tokens_per_request": float(memory)}
+    slots = kv_capacity_tokens / tokens_held_per_request
+    bounds = {f"{fill:g}·kv_capacity_tokens/tokens_per_request": float(math.floor(fill * slots))}
     inputs = {
         "old": float(old),
         "kv_capacity_tokens": kv_capacity_tokens,
         "tokens_per_request": tokens_held_per_request,
     }
+    certain: float | None = None  # the batch at which ITL is surely within its objective
     note = "; the ITL bound is unknown (no fitted model), so the step cap stands in for it"
     if itl is not None and itl_objective_seconds is not None:
-        bounds["(itl_objective/1.2 - alpha)/beta"] = itl.batch_for(itl_objective_seconds / ITL_HEADROOM)
+        certain = itl.batch_for(itl_objective_seconds / headroom)
+        bounds[f"(itl_objective/{headroom:g} - alpha)/beta"] = certain
         inputs |= {
             "itl_objective_seconds": itl_objective_seconds,
             "alpha_seconds": itl.alpha_seconds,
             "beta_seconds": itl.beta_seconds,
         }
         note = ""
+    elif itl_objective_seconds is not None and itl_p95_seconds:
+        certain = old * itl_objective_seconds / itl_p95_seconds
+        inputs |= {"itl_objective_seconds": itl_objective_seconds, "itl_p95_seconds": itl_p95_seconds}
     if max_batched_tokens is not None:
         bounds["max_batched_tokens"] = float(max_batched_tokens)
         inputs["max_batched_tokens"] = float(max_batched_tokens)
+    name, step = _step_up(old, slots, certain, rule)
+    bounds = {name: step, **bounds}
     binding = min(bounds, key=lambda name: bounds[name])
     new = legal(max(0.0, bounds[binding]))
     if new <= old:
@@ -77,12 +106,27 @@ def raise_max_running(
     return Sized(new, f"min({terms}), down to a legal value = {new}{note}", inputs)
 
 
+def _step_up(old: int, slots: float, certain: float | None, rule: StepRule) -> tuple[str, float]:
+    """The step's bound and its name; `slots` are those that KV has room for now."""
+    usual = rule.max_ratio * old
+    if certain is None:
+        return f"{rule.max_ratio:g}·old", usual
+    room = math.floor((1 - rule.wide_free_kv) * slots)
+    wide = min(rule.wide_ratio * old, float(room), certain)
+    if wide <= usual:
+        return f"{rule.max_ratio:g}·old", usual
+    free = f"{100 * rule.wide_free_kv:g} % of KV free: {room}"
+    return f"wide step min({rule.wide_ratio:g}·old, {free}, ITL within its objective: {certain:.4g})", wide
+
+
 def lower_max_running(
     old: int,
     *,
     kv_capacity_tokens: float | None,
     tokens_held_per_request: float | None,
     running: float | None,
+    fill: float = KV_FILL_WHEN_LOWERING,
+    rule: StepRule = _RULE,
 ) -> Sized | NotApplicable:
     """A lower batch limit that KV can hold (P02 no. 5): floor(0.95·capacity/tau), at least 1.
 
@@ -93,14 +137,15 @@ def lower_max_running(
         return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: what fits cannot be said")
     if running is None:
         return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
-    fits = math.floor(KV_FILL_WHEN_LOWERING * kv_capacity_tokens / tokens_held_per_request)
-    least = math.ceil(min(float(old), running) / MAX_STEP_RATIO)
+    fits = math.floor(fill * kv_capacity_tokens / tokens_held_per_request)
+    least = math.ceil(min(float(old), running) / rule.max_ratio)
     new = max(1, fits, least)
     if new >= old:
-        return NotApplicable(f"0.95·kv_capacity_tokens/tokens_per_request = {fits} is not below {old}")
+        return NotApplicable(f"{fill:g}·kv_capacity_tokens/tokens_per_request = {fits} is not below {old}")
     return Sized(
         new,
-        f"max(0.95·kv_capacity_tokens/tokens_per_request = {fits}, half of what runs = {least}, 1) = {new}",
+        f"max({fill:g}·kv_capacity_tokens/tokens_per_request = {fits}, {_part(rule)} of what runs = {least}, 1) = "
+        f"{new}",
         {
             "old": float(old),
             "kv_capacity_tokens": kv_capacity_tokens,
@@ -110,43 +155,107 @@ def lower_max_running(
     )
 
 
-def raise_memory_fraction(old: float, *, free_bytes: float | None, used_ratio: float | None) -> Sized | NotApplicable:
+def lower_max_running_for_itl(
+    old: int,
+    *,
+    running: float | None,
+    itl: LinearItl | None,
+    itl_objective_seconds: float | None,
+    headroom: float = ITL_HEADROOM,
+    rule: StepRule = _RULE,
+) -> Sized | NotApplicable:
+    """A lower batch limit at which ITL keeps its objective (P06 no. 2): floor((objective/1.2 - alpha)/beta).
+
+    The step is at most /2 of what runs. A batch that is small enough already is not why ITL is long.
+    """
+    if itl is None or itl_objective_seconds is None:
+        return NotApplicable("ITL as a function of the batch, or its objective, is unknown: the limit cannot be sized")
+    if running is None:
+        return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
+    fits = itl.batch_for(itl_objective_seconds / headroom)
+    if fits >= running:
+        return NotApplicable(
+            f"by the fitted model {min(fits, 1e6):.4g} requests keep the ITL objective and {running:.4g} run: the "
+            "batch is not why ITL is long"
+        )
+    if fits < 1:
+        return NotApplicable(f"one request alone takes {itl.alpha_seconds:.3g} s a token: no batch keeps the objective")
+    least = math.ceil(min(float(old), running) / rule.max_ratio)
+    new = max(1, math.floor(fits), least)
+    if new >= old:
+        return NotApplicable(f"(itl_objective/{headroom:g} - alpha)/beta = {fits:.4g} is not below {old}")
+    return Sized(
+        new,
+        f"max((itl_objective/{headroom:g} - alpha)/beta = {fits:.4g}, {_part(rule)} of what runs = {least}, 1) = {new}",
+        {
+            "old": float(old),
+            "running": running,
+            "itl_objective_seconds": itl_objective_seconds,
+            "alpha_seconds": itl.alpha_seconds,
+            "beta_seconds": itl.beta_seconds,
+        },
+    )
+
+
+def _part(rule: StepRule) -> str:
+    return "half" if rule.max_ratio == MAX_STEP_RATIO else f"1/{rule.max_ratio:g}"
+
+
+def raise_memory_fraction(
+    old: float,
+    *,
+    free_bytes: float | None,
+    used_ratio: float | None,
+    reserve_bytes: float = MEMORY_RESERVE_BYTES,
+    most: float = MAX_MEMORY_FRACTION,
+    step: float = MAX_MEMORY_STEP,
+) -> Sized | NotApplicable:
     """A larger share of device memory for the engine (P02 no. 4): min(0.95, f + (free - 3 GiB)/M, f + 0.03).
 
-    M, the device's memory, is free/(1 - used ratio).
+    M, the device's memory, is free/(1 - used ratio). The same step holds for engines whose share is of what is left
+    after the weights: their f counts less memory, so it fits the more.
     """
     if free_bytes is None or used_ratio is None or not 0 <= used_ratio < 1:
         return NotApplicable("free device memory is unknown: raising the share could end the engine at start")
-    if free_bytes <= MEMORY_RESERVE_BYTES:
-        return NotApplicable(f"{free_bytes / 2**30:.1f} GiB of device memory are free, within the 3 GiB reserve")
+    reserve = f"{reserve_bytes / 2**30:g} GiB"
+    if free_bytes <= reserve_bytes:
+        return NotApplicable(f"{free_bytes / 2**30:.1f} GiB of device memory are free, within the {reserve} reserve")
     total = free_bytes / (1 - used_ratio)
-    room = old + (free_bytes - MEMORY_RESERVE_BYTES) / total
-    exact = min(MAX_MEMORY_FRACTION, room, old + MAX_MEMORY_STEP)
+    room = old + (free_bytes - reserve_bytes) / total
+    exact = min(most, room, old + step)
     new = math.floor(exact * 1000 + 1e-6) / 1000
     if new - old < 0.005:  # noqa: PLR2004 - less would not be worth a restart
         return NotApplicable(
-            f"{free_bytes / 2**30:.1f} GiB of device memory are free: above the 3 GiB reserve and the limit of 0.95 "
-            f"there is no room to raise {old:g}"
+            f"{free_bytes / 2**30:.1f} GiB of device memory are free: above the {reserve} reserve and the limit of "
+            f"{most:g} there is no room to raise {old:g}"
         )
     return Sized(
         new,
-        f"min(0.95, f + (free - 3 GiB)/M = {room:.3f}, f + 0.03 = {old + MAX_MEMORY_STEP:.3f}) = {new:g}",
+        f"min({most:g}, f + (free - {reserve})/M = {room:.3f}, f + {step:g} = {old + step:.3f}) = {new:g}",
         {"old": old, "free_bytes": free_bytes, "device_bytes": total},
     )
 
 
-def replicas_for_kv(replicas: float | None, kv_usage: float | None) -> Sized | NotApplicable:
+def replicas_for_kv(
+    replicas: float | None, kv_usage: float | None, *, target: float = SCALE_OUT_KV_USAGE
+) -> Sized | NotApplicable:
     """Replicas that bring mean KV usage to 0.70 (P02 no. 3): ceil(N·usage/0.70)."""
     if replicas is None or kv_usage is None:
         return NotApplicable("the number of replicas or their KV usage is unknown")
-    new = math.ceil(replicas * kv_usage / SCALE_OUT_KV_USAGE)
+    new = math.ceil(replicas * kv_usage / target)
     if new <= replicas:
-        return NotApplicable(f"{replicas:g} replicas already keep mean KV usage below 0.70")
-    return Sized(new, f"ceil({replicas:g}·{kv_usage:.3f}/0.70) = {new}", {"replicas": replicas, "kv_usage": kv_usage})
+        return NotApplicable(f"{replicas:g} replicas already keep mean KV usage below {target:.2f}")
+    formula = f"ceil({replicas:g}·{kv_usage:.3f}/{target:.2f}) = {new}"
+    return Sized(new, formula, {"replicas": replicas, "kv_usage": kv_usage})
 
 
 def replicas_for_load(
-    running: float | None, waiting: float | None, slots_per_replica: float | None, replicas: float | None
+    running: float | None,
+    waiting: float | None,
+    slots_per_replica: float | None,
+    replicas: float | None,
+    *,
+    utilization: float = SCALE_OUT_UTILIZATION,
 ) -> Sized | NotApplicable:
     """Replicas that hold the requests in the system at 75 % of their slots (P03 no. 2, Little's law L = lambda·W).
 
@@ -154,24 +263,26 @@ def replicas_for_load(
     """
     if running is None or waiting is None or slots_per_replica is None or replicas is None or slots_per_replica <= 0:
         return NotApplicable("running, waiting, the batch limit or the number of replicas is unknown")
-    new = math.ceil((running + waiting) / (SCALE_OUT_UTILIZATION * slots_per_replica))
+    new = math.ceil((running + waiting) / (utilization * slots_per_replica))
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already have slots for the requests in the system")
     return Sized(
         new,
-        f"ceil(({running:g} + {waiting:g})/(0.75·{slots_per_replica:g})) = {new}",
+        f"ceil(({running:g} + {waiting:g})/({utilization:g}·{slots_per_replica:g})) = {new}",
         {"running": running, "waiting": waiting, "slots_per_replica": slots_per_replica, "replicas": replicas},
     )
 
 
-def concurrency_cap(kv_capacity_tokens: float | None, longest_request_tokens: float | None) -> Sized | NotApplicable:
+def concurrency_cap(
+    kv_capacity_tokens: float | None, longest_request_tokens: float | None, *, fill: float = KV_FILL_OF_GATEWAY
+) -> Sized | NotApplicable:
     """Requests that a gateway may send to one replica at a time (P02 no. 1): floor(0.9·capacity/longest request)."""
     if kv_capacity_tokens is None or longest_request_tokens is None or longest_request_tokens <= 0:
         return NotApplicable("KV capacity or the length of requests is unknown")
-    cap = max(1, math.floor(0.9 * kv_capacity_tokens / longest_request_tokens))
+    cap = max(1, math.floor(fill * kv_capacity_tokens / longest_request_tokens))
     return Sized(
         cap,
-        f"floor(0.9·{kv_capacity_tokens:g}/{longest_request_tokens:.4g}) = {cap}",
+        f"floor({fill:g}·{kv_capacity_tokens:g}/{longest_request_tokens:.4g}) = {cap}",
         {"kv_capacity_tokens": kv_capacity_tokens, "request_tokens": longest_request_tokens},
     )
 
