@@ -17,6 +17,7 @@ from recommender.contracts import Executor, PromQL
 from recommender.diagnosis import diagnose
 from recommender.errors import Conflict, PrometheusError
 from recommender.evidence import gather
+from recommender.facts import facts_of
 from recommender.intake.model import Incident, IncidentOutcome, Settlement
 from recommender.inventory import Inventory, PolicyConfig
 from recommender.model import Diagnosis, DiagnosisStatus, Event, Evidence, Plan, Workflow, WorkflowState
@@ -149,7 +150,8 @@ class Pipeline:
         config = self._inventory.services.get(service)
         executor = self._executors.get(config.executor.type) if config else None
         targets, itl = self._inventory.targets(service), self._latency_model(service) if config else None
-        return make_plan(diagnosis, evidence, context_of(service, config, targets, executor, itl=itl))
+        facts = facts_of(config, evidence)
+        return make_plan(diagnosis, evidence, context_of(service, config, targets, executor, itl=itl, facts=facts))
 
     def _latency_model(self, service: str) -> LinearItl | None:
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from recommender.contracts import Executor, ReplicaTarget
 from recommender.diagnosis.symptoms import TITLES
 from recommender.errors import ExecutorError, NotFound
+from recommender.facts import ServiceFacts
 from recommender.figures import figure
 from recommender.inventory import ServiceConfig, VerificationConfig
 from recommender.knobs import KnobCatalog, load
@@ -41,12 +42,13 @@ def context_of(
     itl: LinearItl | None = None,
     start_seconds: float | None = None,
     ledger: SiteEffects | None = None,
+    facts: ServiceFacts | None = None,
 ) -> PlanContext:
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
     A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
     the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again;
-    `ledger` what changes did at this site before.
+    `ledger` what changes did at this site before; `facts` what `recommender.facts.facts_of` knows.
     """
     if config is None:
         return PlanContext(service=service)
@@ -63,6 +65,8 @@ def context_of(
         tuning=config.tuning,
         start_seconds=start_seconds,
         ledger=ledger or SiteEffects(),
+        facts=facts or ServiceFacts(),
+        companions={each.instance: each.engine for replica in config.replicas for each in replica.companions},
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from recommender.contracts import ReplicaTarget
+from recommender.facts import ServiceFacts
 from recommender.inventory import VerificationConfig
 from recommender.knobs import Knob, KnobCatalog
 from recommender.ledger import SiteEffects
@@ -29,6 +30,8 @@ class PlanContext:
     `declared` are the inventory's settings by neutral knob name. `itl` is a fitted latency model, when there is one.
     `tuning` is how this service's changes are sized. `start_seconds` is how long one of its replicas took to serve
     again after a restart, as measured; None when that was never seen. `ledger` is what changes did at this site.
+    `facts` are what is known of the model and its GPUs. `companions`: instance -> what stands beside a replica
+    ("lmcache", "kvoptkit").
     """
 
     service: str
@@ -43,6 +46,8 @@ class PlanContext:
     tuning: TuningConfig = field(default_factory=TuningConfig)
     start_seconds: float | None = None
     ledger: SiteEffects = field(default_factory=SiteEffects)
+    facts: ServiceFacts = field(default_factory=ServiceFacts)
+    companions: Mapping[str, str] = field(default_factory=dict)
 
     def knob(self, name: str) -> Knob | None:
         """The engine's knob of this neutral name, or None."""

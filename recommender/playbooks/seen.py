@@ -1,0 +1,62 @@
+"""What was read of the replicas of a finding: the worst of them, and whether anything forbids experiments."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from recommender.model import Evidence, Finding
+from recommender.playbooks.base import PlanContext
+from recommender.playbooks.scope import affected
+from rules.catalog import Bottleneck
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One reading: where, what, and the query that gives it again."""
+
+    instance: str
+    value: float
+    query: str
+
+
+def worst(
+    evidence: Evidence,
+    finding: Finding,
+    name: str,
+    pick: Callable[[Iterable[float]], float] = max,
+) -> Seen | None:
+    """The highest (or with `min` the lowest) reading of a signal among the replicas of a finding; None when unknown."""
+    found = [
+        Seen(instance, reading.value, reading.query)
+        for instance in affected(evidence, finding)
+        if (reading := evidence.replica_readings.get(instance, {}).get(name)) is not None and reading.value is not None
+    ]
+    if not found:
+        return None
+    chosen = pick(each.value for each in found)
+    return next(each for each in found if each.value == chosen)
+
+
+def value(
+    evidence: Evidence, finding: Finding, name: str, pick: Callable[[Iterable[float]], float] = max
+) -> float | None:
+    """The same as a number."""
+    seen = worst(evidence, finding, name, pick)
+    return None if seen is None else seen.value
+
+
+def nodes_of(finding: Finding, evidence: Evidence, context: PlanContext) -> tuple[str, ...]:
+    """Names of the nodes that the replicas of a finding run on, as the inventory has them, sorted."""
+    instances = affected(evidence, finding)
+    return tuple(sorted({each.node for each in context.replicas if each.node and each.instance in instances}))
+
+
+def engines_on(node: str, context: PlanContext) -> int:
+    """Replicas of the service on a node."""
+    return sum(replica.node == node for replica in context.replicas)
+
+
+def burning(evidence: Evidence) -> str:
+    """Why nothing may be tried that only saves money: an error budget burns (P21). Empty when none is known to burn."""
+    if any(each.bottleneck is Bottleneck.SLO_BURN for each in evidence.confirmed):
+        return "an error budget burns: no experiment before that is over (tuning P21)"
+    return ""
