@@ -51,7 +51,7 @@ class CommandExecutor:
         path = _config(replica)
         _command(replica)
         before = files.read_text(path)
-        after = engine_config.with_value(before or "", change.config_key, change.new, str(path))
+        after = engine_config.with_value(before or "", change.config_key, change.written_new, str(path))
         if after == before and receipt.runs(path, after):
             return
         self._bring_to(replica, path, after)

@@ -25,7 +25,8 @@ class DryRunExecutor:
 
     def apply(self, replica: ReplicaTarget, change: Change) -> None:
         """Log what would be set."""
-        _LOG.info("dry_run_would_set", instance=replica.instance, flag=change.flag, old=change.old, new=change.new)
+        old, new = change.written_old, change.written_new
+        _LOG.info("dry_run_would_set", instance=replica.instance, flag=change.flag, old=old, new=new)
 
     def ready(self, replica: ReplicaTarget) -> bool | None:  # noqa: ARG002 - the protocol's shape
         """It is not asked, so it cannot be told."""

@@ -69,12 +69,30 @@ class Change(Model):
     env: str | None = None  # environment variable that sets it
     apply: Apply = Apply.RESTART
     feasibility: Feasibility | None = None
-    old: KnobValue
+    old: KnobValue  # neutral: base units and neutral words, as sizing and the inventory have them
     new: KnobValue
+    engine_old: KnobValue | None = None  # as the engine writes it, e.g. in GiB; None: the same as `old`
+    engine_new: KnobValue | None = None
+    unset: bool = False  # `new` is had by leaving the key out of the engine's configuration
     reason: str
     formula: str
     inputs: dict[str, float] = Field(default_factory=dict)
     risk: Risk
+
+    @property
+    def written_old(self) -> KnobValue:
+        """The old value as the engine's configuration has it."""
+        return self.old if self.engine_old is None else self.engine_old
+
+    @property
+    def written_new(self) -> KnobValue:
+        """The new value as the engine's configuration has it; without meaning where `unset`."""
+        return self.new if self.engine_new is None else self.engine_new
+
+    @property
+    def step(self) -> str:
+        """Old and new value as the engine's configuration has them, for people."""
+        return f"{self.written_old} -> {'left out' if self.unset else self.written_new}"
 
 
 class Guard(Model):

@@ -57,7 +57,7 @@ def _advice(evidence: Evidence, finding: Finding, context: PlanContext, why: str
     instances = affected(evidence, finding)
     observed = evidence.value(_LIMIT, instances[0]) if instances else None
     knob = context.knob("max_running_requests")
-    flag = "the engine's batch limit (vLLM: --max-num-seqs)" if knob is None else knob.flag
+    flag = "the engine's batch limit (vLLM: --max-num-seqs)" if knob is None else knob.label
     if observed is None:
         return Advice(f"Raise {flag} by at most a factor of two, and watch KV usage and ITL. {why}")
     sized = _size(round(observed), evidence, finding, context)

@@ -35,21 +35,7 @@ class ChangeScope:
 
     def change_to(self, value: KnobValue, *, formula: str, inputs: dict[str, float], reason: str) -> Change:
         """The change of this knob to `value`, e.g. to a word of a knob that is a choice."""
-        new = self.knob.parse(value)
-        if new is None:
-            raise ValueError(f"{value} is not legal for {self.knob.flag}")  # sizing and catalogue disagree
-        return Change(
-            knob=self.knob.name,
-            engine=self.engine,
-            flag=self.knob.flag,
-            config_key=self.knob.config_key,
-            old=self.old,
-            new=new,
-            reason=reason,
-            formula=formula,
-            inputs=inputs,
-            risk=self.knob.risk,
-        )
+        return self.knob.change(self.engine, self.old, value, reason=reason, formula=formula, inputs=inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +81,11 @@ def change_scope(
         return NotApplicable("none of the affected replicas is in the inventory; list them there by host and port")
     canary = candidates[0]
     if masked := _masked(knob, canary, context):
-        return NotApplicable(f"{masked} is set on {canary} and overrides {knob.flag}")
+        return NotApplicable(f"{masked} is set on {canary} and overrides {knob.label}")
     old = _value(knob, canary, evidence, context)
     if old is None:
         return OldValueUnknown(
-            f"What {knob.flag} is now is unknown: no configuration file has {knob.config_key}. Put it there, or set "
+            f"What {knob.label} is now is unknown: no configuration file has {knob.key}. Put it there, or set "
             f"services.{context.service}.settings.{name} in the inventory."
         )
     same = [i for i in managed if i != canary and _value(knob, i, evidence, context) == old]
@@ -114,7 +100,7 @@ def contradicted(scope: ChangeScope, evidence: Evidence, signal: str, holds: Cal
     if value is None or holds(value):
         return ""
     return (
-        f"{scope.knob.config_key} is configured as {scope.old} on {canary}, but {signal} is {figure(value)}: the "
+        f"{scope.knob.key} is configured as {scope.old} on {canary}, but {signal} is {figure(value)}: the "
         "engine does not run with its configuration; restart it or correct the file first"
     )
 

@@ -31,7 +31,7 @@ def by_hand(workflow: Workflow, replica: ReplicaProgress, seen: Observation) -> 
     change, target = workflow.plan.change, seen.targets.get(replica.instance)
     where = target.config_file if target is not None and target.config_file else "its configuration"
     restart = f" with `{shlex.join(target.restart_command)}`" if target is not None and target.restart_command else ""
-    setting = f"`{change.config_key}: {change.old}`" if change is not None else "the old value"
+    setting = f"`{change.config_key}: {change.written_old}`" if change is not None else "the old value"
     return (
         f"{replica.instance} could not be put back: {replica.error or 'unknown reason'}. Put {setting} back into "
         f"{where} and restart it{restart}; or mend the "

@@ -52,7 +52,7 @@ class Changer:
                 if target := seen.targets.get(replica.instance):
                     executor.apply(target, change)
         instances = ", ".join(replica.instance for replica in workflow.replicas)
-        would = f"{change.flag} {change.old} -> {change.new}" if change is not None else "change nothing"
+        would = f"{change.flag} {change.step}" if change is not None else "change nothing"
         reason = f"dry run: {would} on {instances}; nothing was changed"
         self._record.move(workflow, Move(Trigger.ADVISE, reason), self._means.clock.now())
 
@@ -76,7 +76,7 @@ class Changer:
             return
         now = self._means.clock.now()
         update = {"phase": ReplicaPhase.APPLIED, "applied_at": now, "ready_at": None, "error": ""}
-        said = f"{change.config_key}: {change.old} -> {change.new}"
+        said = f"{change.config_key}: {change.step}"
         receipt = event("applied", now, said, instance)
         due = after(now, self._means.limits.poll_seconds)
         self._record.save(with_replica(intended, instance, update), now, [receipt], due=due)
@@ -100,12 +100,12 @@ class Changer:
             starting = workflow.state is WorkflowState.APPROVED
             self._record.move(workflow, Move(Trigger.CANCEL if starting else Trigger.ROLL_BACK, str(error)), now)
             return None
-        events = [event("apply_intended", now, f"{change.config_key}: {change.old} -> {change.new}", replica.instance)]
+        events = [event("apply_intended", now, f"{change.config_key}: {change.step}", replica.instance)]
         if workflow.state is WorkflowState.APPROVED:
             baseline = self._baseline(workflow, seen, now)
             if baseline is None:
                 return None
-            reason = f"changing {replica.instance} first: {change.flag} {change.old} -> {change.new}"
+            reason = f"changing {replica.instance} first: {change.flag} {change.step}"
             workflow, started = move(workflow, Trigger.START, now, actor=ACTOR, reason=reason)
             workflow = workflow.model_copy(update={"baseline": baseline})
             events = [started, *events]
@@ -120,10 +120,10 @@ class Changer:
             )
         current = executor.read(target).get(change.config_key)
         later = workflow.state is not WorkflowState.APPROVED  # a later replica may already be as we want it
-        if current is None or same(current, change.old) or (later and same(current, change.new)):
+        if current is None or same(current, change.written_old) or (later and same(current, change.written_new)):
             return
         raise ExecutorError(
-            f"{target.instance}: {change.config_key} is {current} now, the plan was made for {change.old}; "
+            f"{target.instance}: {change.config_key} is {current} now, the plan was made for {change.written_old}; "
             "the configuration was changed by someone else, so the plan no longer holds"
         )
 

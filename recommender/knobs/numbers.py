@@ -1,0 +1,61 @@
+"""Numbers as engines write them: plain, with a suffix for thousands, or as a duration."""
+
+import math
+import re
+from enum import StrEnum
+
+_SUFFIXES = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+
+
+class Notation(StrEnum):
+    """How an engine writes a number."""
+
+    PLAIN = "plain"
+    SUFFIX = "suffix"  # 32k = 32000, 32K = 32768, as vLLM has them
+    DURATION = "duration"  # 5m, 1h30m, seconds without a unit, anything negative: for ever (-1)
+
+
+def plain(value: object) -> float | None:
+    """A finite number, or text that is one; None otherwise. A boolean is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read(value: object, notation: Notation) -> float | None:
+    """The number that an engine's configuration holds, in the engine's unit; None when it is none."""
+    number = plain(value)
+    if isinstance(value, str) and number is None:
+        text = value.strip()
+        if notation is Notation.SUFFIX and text[-1:] in _SUFFIXES and (number := plain(text[:-1])) is not None:
+            return number * _SUFFIXES[text[-1]]
+        if notation is Notation.DURATION:
+            number = _duration(text)
+    return -1.0 if notation is Notation.DURATION and number is not None and number < 0 else number
+
+
+def written(value: float, scale: float, notation: Notation, *, whole: bool) -> int | float | str:
+    """A number of base units in units of `scale` of them, as it is written; `whole` cuts a fraction off."""
+    number = value if scale == 1 else value / scale
+    if notation is Notation.DURATION:
+        return f"{math.floor(number)}s" if number > 0 else str(math.floor(number))
+    # A quotient that is whole but for the last bit is whole.
+    near = round(number)
+    if math.isclose(number, near, rel_tol=1e-12):
+        return int(near) if whole or isinstance(value, int) else number
+    return math.floor(number) if whole else number
+
+
+def _duration(text: str) -> float | None:
+    negative, digits = text.startswith("-"), text.lstrip("+-")
+    parts = _PART.findall(digits)
+    if not parts or "".join(number + unit for number, unit in parts) != digits:
+        return None
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return -seconds if negative else seconds
