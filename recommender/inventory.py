@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from exporters.catalog import Engine as CatalogueEngine
 from exporters.catalog import load_engine
@@ -28,6 +28,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Argument = Annotated[str, Field(min_length=1)]
+# YAML reads a bare index as a number.
+GpuName = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=r"^[A-Za-z0-9/-]{1,80}$"),
+]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]  # no objective is "always"
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]  # nothing is free: a price of 0 would hide all cost
 Path = tuple[str | int, ...]
@@ -173,6 +179,7 @@ class ReplicaConfig(_Config):
 
     url: str
     node: Name | None = None
+    gpus: tuple[GpuName, ...] = ()  # of its node: indexes as the driver counts them, or UUIDs; no engine tells them
     companions: tuple[CompanionConfig, ...] = ()
     config_file: Argument | None = None
     restart_command: tuple[Argument, ...] = ()
@@ -344,6 +351,11 @@ class Inventory(_Config):
             )
             for replica in config.replicas
         )
+
+    def gpus_of(self, service: str) -> dict[str, tuple[str, ...]]:
+        """Instance -> its GPUs (indexes or UUIDs), of the replicas of `service` that name them."""
+        config = self.services.get(service)
+        return {one.instance: one.gpus for one in config.replicas if one.gpus} if config else {}
 
     def services_on(self, node: str) -> tuple[str, ...]:
         """Names of the services with a replica on `node`, sorted."""

@@ -47,6 +47,14 @@ def test_a_whole_inventory_is_read() -> None:
     assert inventory.targets("unknown") == ()
 
 
+def test_the_gpus_of_a_replica_are_named_by_index_or_uuid() -> None:
+    inventory = parse_inventory(GOOD.replace("node: demo-1", "node: demo-1\n        gpus: [0, GPU-8e1c, '10']"))
+    assert inventory.gpus_of("chat") == {"127.0.0.1:8101": ("0", "GPU-8e1c", "10")}
+    assert inventory.gpus_of("unknown") == {}
+    with pytest.raises(ConfigError, match="gpus"):
+        parse_inventory(GOOD.replace("node: demo-1", "node: demo-1\n        gpus: [0.5]"))
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "services:\n", "{}", "services: {}\nnodes: {}\n"])
 def test_an_empty_inventory_is_legal(text: str) -> None:
     assert parse_inventory(text) == Inventory()
