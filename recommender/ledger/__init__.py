@@ -4,7 +4,7 @@
 `recommender.store.effect_rows`.
 """
 
-from recommender.ledger.model import Effect, EffectBasis, LedgerConfig, SiteResult
+from recommender.ledger.model import Effect, LedgerConfig, SiteResult
 from recommender.ledger.shrink import SiteEffects
 
-__all__ = ["Effect", "EffectBasis", "LedgerConfig", "SiteEffects", "SiteResult"]
+__all__ = ["Effect", "LedgerConfig", "SiteEffects", "SiteResult"]

@@ -3,52 +3,15 @@
 All ratios are new over old (canary over control, or after over before) of one verification metric; 1 is no effect.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from pydantic import Field
 
-from recommender.model import Direction, KnobValue, VerdictOutcome, WorkflowState
+from recommender.model import Basis, Direction, KnobValue, VerdictOutcome, WorkflowState
 from recommender.model.base import Model
-
-
-class EffectBasis(StrEnum):
-    """What the new value was compared with."""
-
-    CONTROL = "control"  # replicas that kept the old value, in the same minutes
-    BEFORE = "before"  # the same replicas before the change
-
-
-class Effect(Model):
-    """One metric of one finished workflow: what was promised of it and what was measured. A row of the ledger."""
-
-    workflow_id: str
-    metric: str
-    at: datetime  # when the workflow ended
-    service: str
-    playbook: str
-    engine: str
-    engine_version: str | None
-    gpu: str | None  # None: not known
-    knob: str
-    old: KnobValue
-    new: KnobValue
-    direction: Direction | None  # the better way; None where nothing was promised of this metric
-    promised: bool  # the metric that had to improve
-    predicted_low: float | None  # as in the plan, so after the ledger's own correction
-    predicted_mid: float | None
-    predicted_high: float | None
-    ratio: float = Field(ge=0, allow_inf_nan=False)  # measured
-    ratio_low: float | None = None  # 95 % interval of it, where the window's samples gave one
-    ratio_high: float | None = None
-    samples: int | None = None  # independent ones of the smaller arm
-    requests: float | None = None  # of the smaller arm
-    basis: EffectBasis | None  # None: a verdict of a version that did not say
-    window_seconds: float | None
-    outcome: VerdictOutcome  # of this metric
-    verdict: VerdictOutcome  # the workflow's last
-    state: WorkflowState  # how the workflow ended
+from recommender.verdict import Z_95
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +25,62 @@ class SiteResult:
     ratio: float
     sigma: float | None = None  # standard error of the ratio's logarithm; None: not known
     succeeded: bool | None = None  # of the workflow, on its promised metric only; None: says nothing of it
+
+
+class Effect(Model):
+    """One metric of one finished workflow: what was promised of it and what was measured. A row of the ledger."""
+
+    workflow_id: str
+    metric: str
+    at: datetime  # when the workflow ended
+    service: str
+    playbook: str
+    engine: str
+    engine_version: str | None
+    gpu: str | None  # None: not known
+    bottleneck: str
+    knob: str
+    old: KnobValue
+    new: KnobValue
+    direction: Direction | None  # the better way; None where nothing was promised of this metric
+    promised: bool  # the metric that had to improve
+    predicted_low: float | None  # as in the plan, so after the ledger's own correction
+    predicted_mid: float | None
+    predicted_high: float | None
+    ratio: float = Field(ge=0, allow_inf_nan=False)  # measured
+    ratio_low: float | None = None  # 95 % interval of it, where the window's samples gave one
+    ratio_high: float | None = None
+    samples: int | None = None  # independent ones of the smaller arm
+    requests: float | None = None  # of the smaller arm
+    basis: Basis | None  # None: a verdict of a version that did not say
+    window_seconds: float | None
+    outcome: VerdictOutcome | None  # of this metric; None: measured, and nobody judged it
+    verdict: VerdictOutcome  # the workflow's last
+    state: WorkflowState  # how the workflow ended
+
+    @property
+    def succeeded(self) -> bool | None:
+        """Whether the change kept its promise; None where this row does not tell.
+
+        It was taken back for a person's reasons, or because measuring failed: that is nothing against the change.
+        """
+        if not self.promised:
+            return None
+        if self.state is WorkflowState.SUCCEEDED:
+            return True
+        return False if self.verdict in {VerdictOutcome.FAIL, VerdictOutcome.INCONCLUSIVE} else None
+
+    @property
+    def sigma(self) -> float | None:
+        """Standard error of the ratio's logarithm, from its interval; None without one."""
+        if not self.ratio_low or not self.ratio_high:
+            return None
+        return math.log(self.ratio_high / self.ratio_low) / (2 * Z_95)
+
+    @property
+    def result(self) -> SiteResult:
+        """What later plans need of it."""
+        return SiteResult(self.playbook, self.engine, self.gpu, self.metric, self.ratio, self.sigma, self.succeeded)
 
 
 class LedgerConfig(Model):

@@ -50,8 +50,7 @@ class SiteEffects:
             return expectation
         groups = self._groups(playbook, engine, gpu, expectation.metric, prior.variance)
         if not groups:
-            mid = expectation.mid if expectation.mid is not None else _ratio(prior.mid)
-            return expectation.model_copy(update={"mid": mid})
+            return expectation.model_copy(update={"mid": _mid(expectation, prior)})
         own = max(0.0, 1 - math.fsum(group.weight for group in groups))
 
         def blend(of_prior: float, of_groups: Iterable[float]) -> float:
@@ -157,6 +156,14 @@ def _prior(expectation: Expectation) -> _Prior | None:
         discounted = middle / 2 if _gain(middle, expectation.direction) > 0 else middle
         mid = min(max(discounted, min(low, high)), max(low, high))
     return _Prior(low, mid, high, max(abs(high - low) / _RANGE_SIGMAS, _SPREAD_LEAST) ** 2)
+
+
+def _mid(expectation: Expectation, prior: _Prior) -> float:
+    """The prior's middle as a ratio; within the range also where that is beyond what has a logarithm here."""
+    if expectation.mid is not None:
+        return expectation.mid
+    ends = (expectation.low, expectation.high)
+    return min(max(_ratio(prior.mid), min(ends)), max(ends))
 
 
 def _group(results: Sequence[SiteResult], precisions: Sequence[float], weight: float) -> _Group:

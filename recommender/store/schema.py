@@ -127,6 +127,40 @@ sa.Index(
 sa.Index("ix_workflows_due_at", workflows.c.due_at)
 sa.Index("ix_workflows_service_updated_at", workflows.c.service, workflows.c.updated_at)
 
+# What a finished workflow measured, a row a metric; `ledger.model.Effect`. Never pruned: it is small and it teaches.
+effects = sa.Table(
+    "effects",
+    metadata,
+    sa.Column("workflow_id", sa.ForeignKey("workflows.id"), primary_key=True),
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("service", sa.Text, nullable=False),
+    sa.Column("playbook", sa.Text, nullable=False),
+    sa.Column("engine", sa.Text, nullable=False),
+    sa.Column("engine_version", sa.Text),
+    sa.Column("gpu", sa.Text),
+    sa.Column("bottleneck", sa.Text, nullable=False),
+    sa.Column("knob", sa.Text, nullable=False),
+    sa.Column("old", sa.Text, nullable=False),  # JSON, as `new`
+    sa.Column("new", sa.Text, nullable=False),
+    sa.Column("direction", sa.String(16)),
+    sa.Column("promised", sa.Boolean, nullable=False),
+    sa.Column("predicted_low", sa.Double),
+    sa.Column("predicted_mid", sa.Double),
+    sa.Column("predicted_high", sa.Double),
+    sa.Column("ratio", sa.Double, nullable=False),
+    sa.Column("ratio_low", sa.Double),
+    sa.Column("ratio_high", sa.Double),
+    sa.Column("samples", sa.Integer),
+    sa.Column("requests", sa.Double),
+    sa.Column("basis", sa.String(16)),
+    sa.Column("window_seconds", sa.Double),
+    sa.Column("outcome", sa.String(16)),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(32), nullable=False),
+)
+sa.Index("ix_effects_at", effects.c.at)
+
 audit = sa.Table(
     "audit",
     metadata,

@@ -11,14 +11,17 @@ from sqlalchemy.exc import IntegrityError
 from recommender.audit import AuditReport, AuditRow
 from recommender.errors import Conflict, StoreUnavailable
 from recommender.intake.model import Backlog, Delivery, Incident, Receipt, Settlement
+from recommender.ledger import Effect, LedgerConfig, SiteEffects
 from recommender.model import Event, Workflow, WorkflowState
 from recommender.registry.model import Agent, Heartbeat, Registration
-from recommender.store import agent_rows, audit_rows, incident_rows, workflow_rows
+from recommender.store import agent_rows, audit_rows, effect_rows, incident_rows, workflow_rows
 from recommender.store.database import Database
+from recommender.store.effect_rows import EffectFilter
 from recommender.store.schema import heartbeats
 
 _T = TypeVar("_T")
 _RACES = 3  # each lost race finds at least one row more than the one before
+LEARNT_FROM = 2000  # effects: years of rollouts, milliseconds to read
 WATCHDOG = "watchdog"  # heartbeat of the whole alerting path
 
 
@@ -93,10 +96,14 @@ class Store:
             return workflow_rows.claim_due(connection, now, owner, lease)
 
     def save(self, workflow: Workflow, events: Sequence[Event], *, release: bool = True) -> Workflow:
-        """Write the new state and its events; Conflict when the row has moved on. See `contracts.WorkflowStore`."""
+        """Write the new state, its events and, at the end, what was measured; Conflict when the row has moved on.
+
+        See `contracts.WorkflowStore`.
+        """
         try:
             with self._database.write() as connection:
                 stored = workflow_rows.update(connection, workflow, release=release)
+                effect_rows.record(connection, stored)
                 audit_rows.append(connection, events, workflow.id)
                 return stored
         except IntegrityError as exc:
@@ -138,6 +145,19 @@ class Store:
         """How many workflows are in each state that has any."""
         with self._database.read() as connection:
             return workflow_rows.count_by_state(connection)
+
+    # -- effects
+
+    def effects(self, wanted: EffectFilter | None = None, limit: int = 100) -> list[Effect]:
+        """What finished workflows measured, the newest first."""
+        with self._database.read() as connection:
+            return effect_rows.find(connection, wanted or EffectFilter(), limit)
+
+    def site_effects(self, config: LedgerConfig | None = None) -> SiteEffects:
+        """What changes did at this site, for the sizing of the next one: the newest `LEARNT_FROM` effects."""
+        with self._database.read() as connection:
+            newest = effect_rows.find(connection, EffectFilter(), LEARNT_FROM)
+        return SiteEffects(tuple(one.result for one in newest), config or LedgerConfig())
 
     # -- agents
 
