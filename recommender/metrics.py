@@ -17,3 +17,5 @@ class VerificationMetric(StrEnum):
     PREEMPTIONS_PER_REQUEST = "preemptions_per_request"
     PREFIX_CACHE_HIT_RATIO = "prefix_cache_hit_ratio"
     REQUESTS_WAITING = "requests_waiting"
+    DEVICE_MEMORY_USED_RATIO = "device_memory_used_ratio"  # of the fullest GPU of each node
+    HOST_MEMORY_AVAILABLE_RATIO = "host_memory_available_ratio"  # of the nodes

@@ -10,8 +10,10 @@ _NAMES = {
     VerificationMetric.PREEMPTIONS_PER_REQUEST: "preemptions per request",
     VerificationMetric.PREFIX_CACHE_HIT_RATIO: "prefix cache hits",
     VerificationMetric.REQUESTS_WAITING: "requests waiting",
+    VerificationMetric.DEVICE_MEMORY_USED_RATIO: "device memory in use",
+    VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: "available host memory",
 }
-_SHARES = frozenset({VerificationMetric.ERROR_RATIO, VerificationMetric.PREFIX_CACHE_HIT_RATIO})
+_SHARES = frozenset(metric for metric in VerificationMetric if metric.endswith("_ratio"))
 _MILLISECONDS_BELOW = 0.1
 
 

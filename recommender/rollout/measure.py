@@ -59,12 +59,12 @@ def read_arm(promql: PromQL, question: Question, sampled: Iterable[str] = ()) ->
     span = f"[{round(question.window.seconds * 1000)}ms]"
     merge = "sum" if question.total else "avg"
     rate = _one(promql, f"sum(avg_over_time({_TTFT}_count:rate1m{selector}{span}))", question.window.end)
+    mean, now = _Arm(selector, span), _Arm(selector, "")
     values: dict[str, float | None] = {
-        metric: _one(promql, query(lambda name: f"avg_over_time({name}{selector}{span})", merge), question.window.end)
-        for metric, query in _QUERIES.items()
+        metric: _one(promql, query(mean, merge), question.window.end) for metric, query in _QUERIES.items()
     }
     samples = {
-        metric: _points(promql, _QUERIES[VerificationMetric(metric)](lambda name: f"{name}{selector}", merge), question)
+        metric: _points(promql, _QUERIES[VerificationMetric(metric)](now, merge), question)
         for metric in sampled
         if metric in _QUERIES
     }
@@ -78,22 +78,45 @@ def objective(promql: PromQL, service: str, name: str, at: datetime) -> float | 
     return min((sample.value for sample in found), default=None)
 
 
-_Series = Callable[[str], str]  # signal name -> the expression that selects the arm's series
+@dataclass(frozen=True, slots=True)
+class _Arm:
+    """Expressions that select the series of an arm: their means over `span`, or as they are when it is empty."""
+
+    selector: str
+    span: str
+
+    def of(self, name: str) -> str:
+        """A signal of its replicas."""
+        return self._mean(f"{name}{self.selector}")
+
+    def on_nodes(self, name: str, worst: str) -> str:
+        """A signal of the nodes that its replicas run on: the worst ("max", "min") of each node."""
+        return f"{worst} by (node) ({self._mean(name)}) and on (node) count by (node) (replica:llm_up{self.selector})"
+
+    def _mean(self, series: str) -> str:
+        return f"avg_over_time({series}{self.span})" if self.span else series
 
 
-def _quantile(stem: str) -> Callable[[_Series, str], str]:
-    return lambda of, _: f"histogram_quantile(0.95, sum by (le) ({of(f'{stem}_bucket:rate1m')}))"
+_Query = Callable[[_Arm, str], str]
 
 
-def _ratio(part: str, whole: str) -> Callable[[_Series, str], str]:
-    return lambda of, _: f"sum({of(f'{part}:rate1m')}) / sum({of(f'{whole}:rate1m')})"
+def _quantile(stem: str) -> _Query:
+    return lambda arm, _: f"histogram_quantile(0.95, sum by (le) ({arm.of(f'{stem}_bucket:rate1m')}))"
 
 
-def _merged(name: str) -> Callable[[_Series, str], str]:
-    return lambda of, merge: f"{merge}({of(name)})"
+def _ratio(part: str, whole: str) -> _Query:
+    return lambda arm, _: f"sum({arm.of(f'{part}:rate1m')}) / sum({arm.of(f'{whole}:rate1m')})"
 
 
-_QUERIES: dict[VerificationMetric, Callable[[_Series, str], str]] = {
+def _merged(name: str) -> _Query:
+    return lambda arm, merge: f"{merge}({arm.of(name)})"
+
+
+def _of_nodes(name: str, worst: str) -> _Query:
+    return lambda arm, _: f"avg({arm.on_nodes(name, worst)})"
+
+
+_QUERIES: dict[VerificationMetric, _Query] = {
     VerificationMetric.TTFT_P95_SECONDS: _quantile(_TTFT),
     VerificationMetric.ITL_P95_SECONDS: _quantile(_ITL),
     VerificationMetric.ERROR_RATIO: _ratio("replica:llm_request_errors", "replica:llm_requests"),
@@ -103,6 +126,8 @@ _QUERIES: dict[VerificationMetric, Callable[[_Series, str], str]] = {
         "replica:llm_prefix_cache_hit_tokens", "replica:llm_prefix_cache_query_tokens"
     ),
     VerificationMetric.REQUESTS_WAITING: _merged("replica:llm_requests_waiting"),
+    VerificationMetric.DEVICE_MEMORY_USED_RATIO: _of_nodes("gpu:gpu_memory_used:ratio", "max"),
+    VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: _of_nodes("node:host_memory_available:ratio", "min"),
 }
 
 

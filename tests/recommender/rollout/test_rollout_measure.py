@@ -38,7 +38,15 @@ SIGNALS = {
     "replica:llm_prefix_cache_query_tokens:rate1m": 100.0,
     "replica:llm_prefix_cache_hit_tokens:rate1m": 25.0,
     "replica:llm_requests_waiting": 3.0,
+    "replica:llm_up": 1.0,
 }
+NODES = (  # no arm runs on the node `other`
+    ("gpu:gpu_memory_used:ratio", 'node="n",gpu="0",uuid="a"', 0.5),
+    ("gpu:gpu_memory_used:ratio", 'node="n",gpu="1",uuid="b"', 0.98),
+    ("gpu:gpu_memory_used:ratio", 'node="other",gpu="0",uuid="c"', 1.0),
+    ("node:host_memory_available:ratio", 'node="n"', 0.4),
+    ("node:host_memory_available:ratio", 'node="other"', 0.1),
+)
 
 
 def exposition() -> Iterator[str]:
@@ -56,6 +64,8 @@ def exposition() -> Iterator[str]:
             yield from _series(name, labels, dict.fromkeys(times, value))
         tokens = dict.fromkeys(times, 200.0 if instance == ONE else 100.0)
         yield from _series("replica:llm_generation_tokens:rate1m", labels, tokens)
+    for name, labels, value in NODES:
+        yield from _series(name, labels, dict.fromkeys(range(0, 1201, STEP), value))
     for name, value in (("ttft_p95_seconds", 2.0), ("itl_p95_seconds", 1.5), ("error_ratio", 0.01)):
         yield from _series(f"service:objective:{name}", 'service="chat"', dict.fromkeys(range(0, 1201, STEP), value))
     yield "# EOF"
@@ -128,6 +138,8 @@ def test_every_metric_of_an_arm_is_read(prometheus: PrometheusClient) -> None:
             "preemptions_per_request": 0.0,
             "prefix_cache_hit_ratio": 0.25,
             "requests_waiting": 3.0,
+            "device_memory_used_ratio": 0.98,
+            "host_memory_available_ratio": 0.4,
         }
     )
     assert arm.samples["ttft_p95_seconds"] == pytest.approx([9.6] * (480 // STEP + 1))
