@@ -17,7 +17,10 @@ GENERATED = frozenset({*(f"sources/{name}" for name in source_files()), SERVICE_
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `file` is relative to `rules/`; `waits` is its `for`, as written; empty where it has none."""
+    """One rule. `file` is relative to `rules/`; `waits` is its `for`, as written; empty where it has none.
+
+    `interval` is how often its group is evaluated, as written; empty where it is as often as all are.
+    """
 
     file: str
     group: str
@@ -27,6 +30,7 @@ class Rule:
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
     waits: str = ""
+    interval: str = ""
 
     @property
     def generated(self) -> bool:
@@ -76,6 +80,7 @@ def _rules_of(path: Path, file: str) -> Iterator[Rule]:
                 labels=rule.get("labels", {}),
                 annotations=rule.get("annotations", {}),
                 waits=rule.get("for", ""),
+                interval=group.get("interval", ""),
             )
 
 
