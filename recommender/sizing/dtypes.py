@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Dtype:
-    """`bits` of one number, plus `scale_bits` shared by each `block` of numbers (0: so few that they do not count)."""
+    """`bits` of one number, plus `scale_bits` shared by each `block` of numbers (0: so few that they do not count).
+
+    `whole_file`: the bits are those of all weights of a file, embeddings among them.
+    """
 
     bits: float
     block: int = 0
     scale_bits: float = 0.0
+    whole_file: bool = False
 
     @property
     def bytes(self) -> float:
@@ -29,8 +33,10 @@ _FP4: Mapping[str, Dtype] = {
     "nvfp4": Dtype(4, 16, 8),  # 3.56 times smaller than 16 bits (tuning §2.1)
     "mxfp4": Dtype(4, 32, 8),
 }
-# Blocks of 32 numbers with an FP16 scale, and those ending in _1 with a minimum as well (ggml's block formats).
-_GGML: Mapping[str, Dtype] = {
+KV_DTYPES: Mapping[str, Dtype] = {
+    **_PLAIN,
+    **_FP4,
+    # ggml's blocks: 32 numbers with an FP16 scale; those that end in _1 have a minimum as well.
     "q8_0": Dtype(8, 32, 16),
     "q5_1": Dtype(5, 32, 32),
     "q5_0": Dtype(5, 32, 16),
@@ -38,9 +44,38 @@ _GGML: Mapping[str, Dtype] = {
     "q4_0": Dtype(4, 32, 16),
     "iq4_nl": Dtype(4, 32, 16),
 }
-KV_DTYPES: Mapping[str, Dtype] = {**_PLAIN, **_FP4, **_GGML}
-# "int4" is AWQ's and GPTQ's usual form: groups of 128 with an FP16 scale and a 4-bit zero point.
-WEIGHT_DTYPES: Mapping[str, Dtype] = {**_PLAIN, "int4": Dtype(4, 128, 20), **_FP4, **_GGML}
+# Types of which each token and head has an FP32 scale of its own: of a vector of `head_dim` numbers.
+PER_HEAD_SCALES: Mapping[str, str] = {"fp8_per_token_head": "fp8", "int8_per_token_head": "int8"}
+PER_HEAD_SCALE_BYTES = 4.0
+# FlashMLA's packed form: 512 FP8 numbers, four FP32 scales, 64 rotary numbers in BF16.
+PACKED_MLA = "fp8_ds_mla"
+PACKED_MLA_BYTES = 656.0
+
+# Bits a weight of whole GGUF files of Llama-3.1-8B (llama.cpp tools/quantize/README.md; the legacy ones from the sizes
+# that llama-quantize prints). They differ by a tenth between models: how large the output head is.
+_GGUF = {
+    "q2_k": 3.1593,
+    "q3_k_s": 3.6429,
+    "q3_k_l": 4.2979,
+    "iq4_xs": 4.4597,
+    "q4_0": 4.64,
+    "q4_k_s": 4.6672,
+    "iq4_nl": 4.6818,
+    "q4_k_m": 4.8944,
+    "q4_1": 5.11,
+    "q5_k_s": 5.5704,
+    "q5_0": 5.57,
+    "q5_k_m": 5.7036,
+    "q5_1": 6.04,
+    "q6_k": 6.5633,
+    "q8_0": 8.5008,
+}
+WEIGHT_DTYPES: Mapping[str, Dtype] = {
+    **_PLAIN,
+    "int4": Dtype(4, 128, 20),  # AWQ's and GPTQ's usual form: groups of 128, an FP16 scale and a 4-bit zero point
+    **_FP4,
+    **{name: Dtype(bits, whole_file=True) for name, bits in _GGUF.items()},
+}
 
 _SAME_WORDS = {
     "float32": "fp32",
@@ -50,9 +85,14 @@ _SAME_WORDS = {
     "float16": "fp16",
     "half": "fp16",
     "f16": "fp16",
-    "nvfp4": "nvfp4",
 }
-_KV_WORDS = {"fp8_e4m3": "fp8", "fp8_e5m2": "fp8", "fp8_e4m3fn": "fp8", "fp8_inc": "fp8", "fp4_e2m1": "nvfp4"}
+_KV_WORDS = {
+    "fp8_e4m3": "fp8",
+    "fp8_e5m2": "fp8",
+    "fp8_e4m3fn": "fp8",
+    "fp8_inc": "fp8",
+    "fp4_mx_block16": "nvfp4",  # 16 numbers a block, as NVFP4 has them
+}
 _WEIGHT_WORDS = {
     "fp8_per_tensor": "fp8",
     "fp8_per_channel": "fp8",
@@ -61,23 +101,27 @@ _WEIGHT_WORDS = {
     "modelopt_fp8": "fp8",
     "w8a8_int8": "int8",
     "int8_per_channel_weight_only": "int8",
-    "awq": "int4",  # AWQ kernels are for 4 bits alone
+    "awq": "int4",  # AWQ's kernels are for 4 bits alone
     "awq_marlin": "int4",
     "modelopt_fp4": "nvfp4",
 }
+_KV_NAMES = frozenset({*KV_DTYPES, *PER_HEAD_SCALES, PACKED_MLA})
 
 
 def kv_dtype_of(word: str) -> str | None:
     """The type that an engine's word for its KV cache means; None for "auto" and for words that are not known here."""
-    return _meaning(word, _KV_WORDS, KV_DTYPES)
+    plain = _plain(word)
+    meant = _KV_WORDS.get(plain, plain)
+    return meant if meant in _KV_NAMES else None
 
 
 def weight_dtype_of(word: str) -> str | None:
     """The type that an engine's word for its weights means; None where it leaves the width open, as "gptq" does."""
-    return _meaning(word, _WEIGHT_WORDS, WEIGHT_DTYPES)
+    plain = _plain(word)
+    meant = _WEIGHT_WORDS.get(plain, plain)
+    return meant if meant in WEIGHT_DTYPES else None
 
 
-def _meaning(word: str, words: Mapping[str, str], known: Mapping[str, Dtype]) -> str | None:
+def _plain(word: str) -> str:
     plain = word.strip().lower().removeprefix("torch.")
-    meant = words.get(plain) or _SAME_WORDS.get(plain, plain)
-    return meant if meant in known else None
+    return _SAME_WORDS.get(plain, plain)
