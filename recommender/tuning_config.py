@@ -53,6 +53,22 @@ def _names(entry: str, identifier: str) -> bool:
     return identifier == entry or identifier.startswith(f"{entry}.")
 
 
+class SuccessConfig(_Config):
+    """When a change has worked, as a person can ask Prometheus (tuning §3.1); a verdict has statistics besides."""
+
+    kv_usage_max: Ratio = 0.85  # P02
+    queue_share_max: Ratio = 0.3  # P03, of TTFT
+    waiting_max: Amount = 3.0  # P03, requests of a replica
+    fullness_max: Ratio = 0.9  # P04, batch over its limit
+    admitted_waiting_max: Amount = 1.0  # P04
+    itl_tail_max: Factor = 3.0  # P05, p99 over p50
+    itl_median_ratio: Ratio = 0.9  # P06, after over before
+    tokens_per_running_ratio: Factor = 1.05  # P08, after over before
+    reuse_share: Ratio = 0.8  # P09, hits over what could hit
+    latency_worse_ratio: Factor = 1.15  # common roll-back: TTFT or ITL p95 of the canary over the control's
+    throughput_worse_ratio: Ratio = 0.9  # common roll-back: tokens per running request, likewise
+
+
 class TuningConfig(_Config):
     """How changes of one service are sized. The step rule, in one place:
 
@@ -64,6 +80,8 @@ class TuningConfig(_Config):
     """
 
     playbooks: PlaybookSwitches = PlaybookSwitches()
+    success: SuccessConfig = SuccessConfig()
+    start_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] | None = None  # until it is measured
 
     # -- the step rule (tuning §3: change-size cap [G])
     step_max_ratio: Factor = steps.MAX_STEP_RATIO
@@ -89,6 +107,7 @@ class TuningConfig(_Config):
     # -- token budget of a step (P05 no. 2, 3)
     token_budget_min: Tokens = 512
     token_budget_max: Tokens = 8192  # above only for throughput on small models and large GPUs
+    activation_bytes_per_token: Amount = 256 * 2**10  # [G]: of a step; a bound for 70B models, where no model is known
     itl_slack_ratio: Ratio = 0.5  # [G]: of the ITL objective; below it a bigger budget may lengthen steps
     ttft_slack_ratio: Ratio = 0.8  # [G]: of the TTFT objective; below it a smaller budget may delay first tokens
 
@@ -128,6 +147,9 @@ class TuningConfig(_Config):
     streamed_tokens_per_core: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1500.0  # P15 no. 1 [G]: a second
     frontend_utilization: Ratio = 0.7  # P15 no. 2: of an API or tokeniser process
     memory_limit_headroom: Factor = 1.2  # P16: memory limit over the 99th percentile of what the engine holds
+    model_file_headroom: Factor = 1.5  # P16 [G]: host memory over the model file, where weights are mapped from it
+    host_memory_bytes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of a node, from the team
+    host_cores: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # physical, of a node, from the team
 
     # -- money: P10 and P24
     gpu_price_per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}  # from the team, by GPU

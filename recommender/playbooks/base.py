@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from recommender.contracts import ReplicaTarget
+from recommender.errors import NotFound
 from recommender.facts import ServiceFacts
 from recommender.inventory import VerificationConfig
-from recommender.knobs import Knob, KnobCatalog
+from recommender.knobs import Knob, KnobCatalog, load
 from recommender.ledger import SiteEffects
 from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.effects import Effects
@@ -36,6 +37,7 @@ class PlanContext:
 
     service: str
     engine: str | None = None
+    engine_version: str | None = None
     executor: str = "none"
     replicas: tuple[ReplicaTarget, ...] = ()
     knobs: KnobCatalog | None = None
@@ -53,6 +55,13 @@ class PlanContext:
         """The engine's knob of this neutral name, or None."""
         return None if self.knobs is None else self.knobs.get(name)
 
+    def knob_of_any_version(self, name: str) -> Knob | None:
+        """The knob as some version of the engine has it; None when none that is known does."""
+        try:
+            return None if self.engine is None else load(self.engine).get(name)
+        except NotFound:
+            return None
+
     def configured(self, name: str, instance: str) -> KnobValue | None:
         """The value of a knob on a replica: its configuration file's, else the inventory's; None when unknown."""
         if self.knobs is not None:
@@ -60,6 +69,24 @@ class PlanContext:
             if name in own:
                 return own[name]
         return self.declared.get(name)
+
+    def conflicts(self, name: str, value: KnobValue, instance: str) -> tuple[str, ...]:
+        """Why a knob cannot have this value beside a replica's other settings; empty when nothing known is against."""
+        return () if self.knobs is None else self.knobs.conflicts(name, value, self.neutral(instance))
+
+    def asks(self, *facts: str) -> tuple[Ask, ...]:
+        """How these facts can be given: as `facts` asks for them, else as a setting of the inventory."""
+        asked = {ask.fact: ask for ask in self.facts.asks}
+        key = f"services.{self.service}"
+        return tuple(
+            asked.get(fact) or Ask(fact=fact, needed_for="to show that a change fits", how=f"set {key}.settings.{fact}")
+            for fact in dict.fromkeys(facts)
+        )
+
+    def neutral(self, instance: str) -> Mapping[str, KnobValue]:
+        """All settings of a replica that are known, by neutral name."""
+        own = {} if self.knobs is None else self.knobs.neutral(self.settings.get(instance, {}))
+        return {**self.declared, **own}
 
 
 Size = Callable[[Evidence, Finding, PlanContext], Change | Advice | NotApplicable]

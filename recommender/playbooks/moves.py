@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from recommender.figures import figure
-from recommender.model import Change, Evidence, Feasibility, Finding, KnobValue
+from recommender.gpus import Gpu
+from recommender.knobs import Knob
+from recommender.model import Ask, Change, Evidence, Feasibility, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext
 from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.scope import ChangeScope, affected, change_scope
@@ -54,26 +56,66 @@ def move(
     moved = size(None, affected(evidence, finding))
     if isinstance(moved, NotApplicable):
         return moved
-    why = f"{scope.reason}." if isinstance(scope, NotApplicable) else scope.text
+    why = _Unsure(f"{scope.reason}.") if isinstance(scope, NotApplicable) else _Unsure(scope.text, scope.asks)
     return _advice(name, moved, context, reason, why)
 
 
+@dataclass(frozen=True, slots=True)
+class _Unsure:
+    """Why OptiInfra leaves it to a person, and the facts that would change that."""
+
+    text: str
+    asks: tuple[Ask, ...] = ()
+
+
 def _change(scope: ChangeScope, moved: Move, context: PlanContext, reason: str) -> Change | Advice | NotApplicable:
-    if moved.feasibility is not None and moved.feasibility.fits is False:
-        return NotApplicable(f"it would not fit: {moved.feasibility.text}")
-    if scope.knob.parse(moved.value) is None:
-        why = f"{shown(moved.value)} is not known to be legal for {scope.knob.flag}."
-        return _advice(scope.knob.name, moved, context, reason, why)
+    """The change, unless something known speaks against it; advice where something needed is unknown."""
+    if against := _against(scope, moved, context):
+        return NotApplicable(against)
+    if unsure := _unsure(scope.knob, moved, context):
+        return _advice(scope.knob.name, moved, context, reason, unsure)
     change = scope.change_to(moved.value, formula=moved.formula, inputs=moved.inputs, reason=reason)
     return change if moved.feasibility is None else change.model_copy(update={"feasibility": moved.feasibility})
 
 
-def _advice(name: str, moved: Move, context: PlanContext, reason: str, why: str) -> Advice | NotApplicable:
+def _against(scope: ChangeScope, moved: Move, context: PlanContext) -> str:
+    knob, gpu = scope.knob, context.facts.gpu
+    if moved.feasibility is not None and moved.feasibility.fits is False:
+        return f"it would not fit: {moved.feasibility.text}"
+    if conflicts := context.conflicts(knob.name, moved.value, scope.instances[0]):
+        return f"{knob.label} cannot be {shown(moved.value)}: {'; '.join(conflicts)}"
+    if gpu is not None and knob.parse(moved.value) is not None and _allowed(knob, moved.value, gpu) is False:
+        return f"{gpu.name} (compute capability {gpu.compute_capability:g}) does not run {shown(moved.value)}"
+    return ""
+
+
+def _unsure(knob: Knob, moved: Move, context: PlanContext) -> _Unsure | None:
+    proof = moved.feasibility
+    if knob.parse(moved.value) is None:
+        return _Unsure(f"{shown(moved.value)} is not known to be legal for {knob.label}.")
+    if knob.needs_checkpoint(moved.value):
+        return _Unsure("The weights must have been made for it: a setting alone does not give it.")
+    if _allowed(knob, moved.value, context.facts.gpu) is None:
+        return _Unsure("Whether the GPU can do that is unknown.", context.asks("gpu"))
+    if proof is not None and proof.fits is None:
+        return _Unsure("That it fits cannot be shown, so OptiInfra does not do it.", context.asks(*proof.missing))
+    return None
+
+
+def _allowed(knob: Knob, value: KnobValue, gpu: Gpu | None) -> bool | None:
+    return knob.allowed_on(value, compute_capability=None if gpu is None else gpu.compute_capability)
+
+
+def _advice(name: str, moved: Move, context: PlanContext, reason: str, unsure: _Unsure) -> Advice | NotApplicable:
+    proof = moved.feasibility
+    if proof is not None and proof.fits is False:
+        return NotApplicable(f"it would not fit: {proof.text}")
     turned = handle(name, context)
     if turned is None:
         return NotApplicable(f"{engine_of(context) or 'this engine'} has no setting for {name}")
-    proof = "" if moved.feasibility is None else f" {moved.feasibility.text}"
-    return Advice(f"{reason} Set {turned} to {shown(moved.value)}: {moved.formula}.{proof} {why}")
+    fits = "" if proof is None else f" {proof.text[:1].upper()}{proof.text[1:].rstrip('.')}."
+    text = f"{reason} Set {turned} to {shown(moved.value)}: {moved.formula}.{fits} {unsure.text}"
+    return Advice(text, unsure.asks)
 
 
 def shown(value: KnobValue) -> str:

@@ -9,15 +9,19 @@ from dataclasses import dataclass
 
 from recommender.figures import figure
 from recommender.knobs import Knob
-from recommender.model import Change, Evidence, Finding, KnobValue
+from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.base import PlanContext
 from recommender.sizing import NotApplicable, Sized
 
 # What an engine tells of a knob that it runs with. vLLM tells its memory fraction, not its batch limit.
 _TOLD_BY_ENGINE = {
     "max_running_requests": "replica:llm_max_running_requests:engine",
+    "max_batched_tokens": "replica:llm_max_batched_tokens",
+    "max_model_length_tokens": "replica:llm_max_model_length_tokens",
     "kv_cache_memory_fraction": "replica:llm_kv_cache_memory_fraction",
+    "tensor_parallel_size": "replica:llm_tensor_parallel_size",
 }
+_TOLD_IN_WORDS = {"kv_cache_dtype": "kv_cache_dtype", "weight_quantization": "quantization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +44,13 @@ class ChangeScope:
 
 @dataclass(frozen=True, slots=True)
 class OldValueUnknown:
-    """No configuration, inventory or engine tells the value; `text` says how to make it known."""
+    """No configuration, inventory or engine tells the value, or that this version has the knob; `text` says what helps.
+
+    So the change is sized as advice; `asks` are the facts that would let it be carried out.
+    """
 
     text: str
+    asks: tuple[Ask, ...] = ()
 
 
 def affected(evidence: Evidence, finding: Finding) -> tuple[str, ...]:
@@ -74,7 +82,7 @@ def change_scope(
         )
     knob = context.knob(name)
     if knob is None or context.knobs is None:
-        return NotApplicable(f"no catalogue says how this engine's {name} is set")
+        return _not_of_this_version(name, context)
     managed = tuple(replica.instance for replica in context.replicas)
     candidates = [instance for instance in affected(evidence, finding) if instance in managed]
     if not candidates:
@@ -84,13 +92,36 @@ def change_scope(
         return NotApplicable(f"{masked} is set on {canary} and overrides {knob.label}")
     old = _value(knob, canary, evidence, context)
     if old is None:
+        how = f"Put it there, or set services.{context.service}.settings.{name} in the inventory."
         return OldValueUnknown(
-            f"What {knob.label} is now is unknown: no configuration file has {knob.key}. Put it there, or set "
-            f"services.{context.service}.settings.{name} in the inventory."
+            f"What {knob.label} is now is unknown: no configuration file has {knob.key}. {how}",
+            (Ask(fact=name, needed_for=f"to let OptiInfra change {knob.label}", how=how),),
         )
     same = [i for i in managed if i != canary and _value(knob, i, evidence, context) == old]
     ordered = [i for i in candidates if i in same] + [i for i in same if i not in candidates]
     return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered))
+
+
+def _not_of_this_version(name: str, context: PlanContext) -> OldValueUnknown | NotApplicable:
+    """Why a knob is not there: the engine never had it, or its version is too old, too new or unknown."""
+    knob = context.knob_of_any_version(name)
+    if knob is None:
+        return NotApplicable(f"no catalogue says how this engine's {name} is set")
+    bounds = " ".join(
+        part for part in (f"from {knob.since}" if knob.since else "", f"to {knob.until}" if knob.until else "") if part
+    )
+    if context.engine_version is not None:
+        return NotApplicable(f"{context.engine} {context.engine_version} has no {knob.label}: it is there {bounds}")
+    return OldValueUnknown(
+        f"{knob.label} is there {bounds} of {context.engine}, whose version is unknown.",
+        (
+            Ask(
+                fact="engine_version",
+                needed_for=f"to know whether {knob.label} is there",
+                how="scrape the engine through the exporter's prober, or record replica:llm_engine:info",
+            ),
+        ),
+    )
 
 
 def contradicted(scope: ChangeScope, evidence: Evidence, signal: str, holds: Callable[[float], bool]) -> str:
@@ -114,5 +145,8 @@ def _value(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) 
     configured = context.configured(knob.name, instance)
     if configured is not None:
         return configured
-    signal = _TOLD_BY_ENGINE.get(knob.name)
-    return None if signal is None else knob.parse(evidence.value(signal, instance))
+    if signal := _TOLD_BY_ENGINE.get(knob.name):
+        return knob.parse(evidence.value(signal, instance))
+    fact = _TOLD_IN_WORDS.get(knob.name)
+    word = None if fact is None else evidence.fact(fact, instance)
+    return None if word is None else knob.from_engine(word)
