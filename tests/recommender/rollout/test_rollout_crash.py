@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from recommender.ledger.record import ENDS
 from recommender.model import WorkflowState
 from tests.recommender.rollout.builders import HandClock
 from tests.recommender.rollout.crash_points import Killed, Saboteur, sabotage
@@ -39,6 +40,8 @@ def told(tmp_path: Path, world: World, effect: dict[str, float], at: int | None)
     with sabotage(saboteur), suppress(Killed):
         run_to_end(open_store(tmp_path), world, clock)
     store = open_store(tmp_path)
+    ended = store.workflow("w1").state in ENDS
+    assert bool(store.effects()) is ended  # what was measured is written with the end: never before, never without it
     done = run_to_end(store, world, clock)
     helped = effect is HELPS
     assert done.state is (WorkflowState.SUCCEEDED if helped else WorkflowState.ROLLED_BACK), done.reason
@@ -54,6 +57,10 @@ def told(tmp_path: Path, world: World, effect: dict[str, float], at: int | None)
     assert sum(restarts) == (3 if helped else 2) + lost_receipt, saboteur.passed[-3:]
     assert kinds(store).count("applied") == (3 if helped else 1)
     assert store.verify_audit().problem == ""
+    measured = {one.metric: one for one in store.effects()}
+    assert len(measured) == len(store.effects()) == 2  # errors and preemptions were none: no ratio
+    assert measured["ttft_p95_seconds"].ratio == pytest.approx(effect["new"] / effect["old"])
+    assert measured["ttft_p95_seconds"].succeeded is helped
     return saboteur
 
 
