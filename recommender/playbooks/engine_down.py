@@ -1,22 +1,43 @@
-"""B20: an engine does not answer, or is stuck. Nothing here changes a knob: a person must look first."""
+"""P20: an engine does not answer, or is stuck. Nothing here changes a knob: a person must look first."""
 
-from recommender.playbooks.base import advising
+from recommender.figures import figure
+from recommender.model import Evidence, Finding
+from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
+from recommender.playbooks.handles import handle
+from recommender.playbooks.scope import affected
+from recommender.playbooks.seen import value
+
+
+def _bring_back(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
+    down = [i for i in affected(evidence, finding) if evidence.value("replica:llm_up", i) == 0]
+    which = ", ".join(down) or "an engine"
+    turned = handle("kv_cache_memory_fraction", context) or "its KV cache or context"
+    return Advice(
+        f"{which}: look at the engine's own log and at its process. Out of memory at start: lower its share of device "
+        f"memory ({turned}). Reachable from elsewhere: check the URL in the inventory and the exporter's allowed "
+        "targets. Other bottlenecks of this service are judged again once its engines answer; autoscalers must hold "
+        "meanwhile (KEDA: ignoreNullValues must not mean zero)."
+    )
+
+
+def _free_stuck(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:  # noqa: ARG001 - Size's signature
+    held = figure(value(evidence, finding, "replica:llm_requests_running"))
+    which = ", ".join(affected(evidence, finding)) or "the replica"
+    return Advice(
+        f"{which} holds {held} requests and gives no token. Take it out of the load balancer, keep its log and a stack "
+        "dump (py-spy dump --pid PID, or kill -ABRT with faulthandler on), then restart it. Requests that it holds are "
+        "lost either way."
+    )
+
 
 TARGET_DOWN = (
+    Playbook("P20.1", "Bring the engine back", _bring_back),
     advising(
-        "B20.1",
-        "Bring the engine back",
-        "Look at the engine's own log and at its process. Out of memory at start: lower its share of device memory. "
-        "Reachable from elsewhere: check the URL in the inventory and the exporter's allowed targets. Other "
-        "bottlenecks of this service are judged again once its engines answer.",
+        "P20.3",
+        "Tell a dead engine from a dead exporter",
+        "Ask the engine itself (curl http://HOST:PORT/health): if it answers, its exporter or the network between is "
+        "down, not the engine. Scrapes, and with them all figures, come back with the exporter.",
     ),
 )
 
-ENGINE_FROZEN = (
-    advising(
-        "B20.2",
-        "Restart the stuck engine",
-        "Take the replica out of the load balancer, keep its log and a stack dump (py-spy dump --pid, or SIGABRT with "
-        "faulthandler), then restart it. Requests that it holds are lost either way.",
-    ),
-)
+ENGINE_FROZEN = (Playbook("P20.2", "Restart the stuck engine", _free_stuck),)

@@ -5,7 +5,7 @@ import math
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.seen import value, worst
+from recommender.playbooks.seen import ask, value, worst
 from recommender.sizing import NotApplicable
 
 _TEMPERATURE = "gpu:gpu_temperature_celsius"
@@ -55,12 +55,13 @@ def _lower_for_heat(evidence: Evidence, finding: Finding, context: PlanContext) 
     step = f"by {figure(tuning.power_step, 'ratio')}" if floor is None else f"from {limit:.0f} to {floor:.0f} W"
     inlet, margin = tuning.inlet_celsius, tuning.thermal_margin_celsius
     if inlet is None or power is None or hot is None or slowdown is None:
-        ask = (
-            f"; with services.{context.service}.tuning.inlet_celsius (air at the inlet) the limit itself can be said"
-            if inlet is None
-            else "; temperature, power or the temperature of slow-down are unknown, so the limit itself is"
+        why = "air at the inlet" if inlet is None else "temperature, power or the temperature of slow-down"
+        asks = (ask(context, "tuning.inlet_celsius", "to say which power the cooling carries"),)
+        return Advice(
+            f"Lower the power limit {step} (nvidia-smi -i GPU -pl WATTS) and look again; without {why} it cannot be "
+            f"said how far. {_AFTERWARDS}",
+            asks if inlet is None else (),
         )
-        return Advice(f"Lower the power limit {step} (nvidia-smi -i GPU -pl WATTS) and look again{ask}. {_AFTERWARDS}")
     if hot <= inlet:
         return Advice(
             f"Lower the power limit {step} (nvidia-smi -i GPU -pl WATTS): {hot:.0f} °C are not above the inlet's "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from recommender.model import Evidence, Finding
+from recommender.model import Ask, Evidence, Finding
 from recommender.playbooks.base import PlanContext
 from recommender.playbooks.scope import affected
 from rules.catalog import Bottleneck
@@ -60,3 +60,8 @@ def burning(evidence: Evidence) -> str:
     if any(each.bottleneck is Bottleneck.SLO_BURN for each in evidence.confirmed):
         return "an error budget burns: no experiment before that is over (tuning P21)"
     return ""
+
+
+def ask(context: PlanContext, key: str, needed_for: str) -> Ask:
+    """What a team can tell in the inventory, at `key` of the service ("tuning.inlet_celsius")."""
+    return Ask(fact=key.rpartition(".")[2], needed_for=needed_for, how=f"set services.{context.service}.{key}")
