@@ -4,33 +4,38 @@ Pure, except `context_of`, which asks the executor for the engines' configuratio
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from recommender.contracts import Executor, ReplicaTarget
+from recommender.diagnosis import CONFIDENCE_FLOOR
 from recommender.diagnosis.symptoms import TITLES
 from recommender.errors import ExecutorError, NotFound
-from recommender.facts import ServiceFacts
+from recommender.facts import ServiceFacts, facts_of
 from recommender.figures import figure
-from recommender.inventory import ServiceConfig, VerificationConfig
+from recommender.inventory import ServiceConfig
 from recommender.knobs import KnobCatalog, load
 from recommender.ledger import SiteEffects
-from recommender.model import (
-    Alternative,
-    Change,
-    Diagnosis,
-    Evidence,
-    EvidenceItem,
-    Expectation,
-    Finding,
-    KnobValue,
-    Plan,
-    Verification,
+from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, KnobValue, Plan
+from recommender.plan_parts import (
+    Candidate,
+    Case,
+    Outcome,
+    advice,
+    alternatives,
+    asks,
+    corrected,
+    evidence_items,
+    healthy,
+    in_order,
+    quality_gate,
+    ranked,
+    restart_cost,
+    verification,
 )
-from recommender.playbooks import PLAYBOOKS, Advice, Effects, PlanContext, Playbook
+from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
+from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
-from recommender.sizing import LinearItl, NotApplicable
-
-Outcome = Change | Advice | NotApplicable
+from recommender.sizing import LinearItl
+from rules.catalog import BottleneckKind
 
 
 def context_of(
@@ -43,21 +48,27 @@ def context_of(
     start_seconds: float | None = None,
     ledger: SiteEffects | None = None,
     facts: ServiceFacts | None = None,
+    evidence: Evidence | None = None,
 ) -> PlanContext:
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
     A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
     the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again;
-    `ledger` what changes did at this site before; `facts` what `recommender.facts.facts_of` knows.
+    `ledger` what changes did at this site before; `facts` what `recommender.facts.facts_of` knows, which is asked when
+    `evidence` is given instead. `evidence` also tells the engines' version: only knobs that it surely has are changed.
     """
     if config is None:
         return PlanContext(service=service)
+    version = None if evidence is None else _version(evidence)
+    if facts is None and evidence is not None:
+        facts = facts_of(config, evidence)
     return PlanContext(
         service=service,
         engine=config.engine,
+        engine_version=version,
         executor=config.executor.type,
         replicas=tuple(targets),
-        knobs=_catalog(config.engine),
+        knobs=_catalog(config.engine, version),
         settings={target.instance: _settings(executor, target) for target in targets},
         declared=config.settings.declared(),
         verification=config.verification,
@@ -71,31 +82,46 @@ def context_of(
 
 
 def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) -> Plan | None:
-    """One sized change with its verification, or advice; None when there is nothing to act on."""
-    root = diagnosis.root
+    """One sized change with all that is needed to judge it, or advice; None when there is nothing to act on."""
+    root = diagnosis.root or _symptom(diagnosis)
     if root is None:
         return None
-    outcomes = [(playbook, playbook.size(evidence, root, context)) for playbook in PLAYBOOKS.get(root.bottleneck, ())]
-    for playbook, outcome in outcomes:
-        if isinstance(outcome, Change) and playbook.effects is not None:
-            scope = change_scope(outcome.knob, evidence, root, context)
-            if isinstance(scope, ChangeScope):
-                effects = playbook.effects(outcome, evidence, scope.instances[0], context)
-                return _change_plan(playbook, outcome, effects, scope, _Case(root, evidence, context, outcomes))
-    return _advice_plan(_Case(root, evidence, context, outcomes))
+    playbooks = in_order(PLAYBOOKS.get(root.bottleneck, ()), context)
+    case = Case(root, evidence, context, [(each, each.size(evidence, root, context)) for each in playbooks])
+    candidates = ranked([one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))], context)
+    return _change_plan(candidates[0], case) if candidates else _advice_plan(case)
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What every part of a plan is made from."""
+def _symptom(diagnosis: Diagnosis) -> Finding | None:
+    """The symptom to act on where no cause is known: its playbooks decide whether what is known is enough."""
+    if diagnosis.status is not DiagnosisStatus.NOT_ENOUGH_EVIDENCE:
+        return None
+    return next(
+        (
+            finding
+            for finding in diagnosis.findings
+            if finding.kind is BottleneckKind.SYMPTOM and finding.confidence >= CONFIDENCE_FLOOR
+        ),
+        None,
+    )
 
-    root: Finding
-    evidence: Evidence
-    context: PlanContext
-    outcomes: list[tuple[Playbook, Outcome]]
+
+def _candidate(playbook: Playbook, outcome: Outcome, case: Case) -> Candidate | None:
+    """The outcome as something that can be carried out; a change that is not shown to fit never is."""
+    if not isinstance(outcome, Change) or playbook.effects is None:
+        return None
+    if outcome.feasibility is not None and outcome.feasibility.fits is not True:
+        return None
+    scope = change_scope(outcome.knob, case.evidence, case.root, case.context)
+    if not isinstance(scope, ChangeScope):
+        return None
+    effects = playbook.effects(outcome, case.evidence, scope.instances[0], case.context)
+    return Candidate(playbook, outcome, scope, corrected(playbook, outcome, effects, case.context))
 
 
-def _change_plan(playbook: Playbook, change: Change, effects: Effects, scope: ChangeScope, case: _Case) -> Plan:
+def _change_plan(chosen: Candidate, case: Case) -> Plan:
+    playbook, change, scope, context = chosen.playbook, chosen.change, chosen.scope, case.context
+    judged = verification(chosen.effects, context)
     return Plan(
         service=case.evidence.service,
         bottleneck=case.root.bottleneck,
@@ -103,19 +129,26 @@ def _change_plan(playbook: Playbook, change: Change, effects: Effects, scope: Ch
         title=f"{playbook.title}: {change.flag} {_shown(change.old)} → {_shown(change.new)}",
         change=change,
         instances=scope.instances,
-        executor=case.context.executor,
-        healthy_replicas=_healthy(case.evidence),
+        executor=context.executor,
+        healthy_replicas=healthy(case.evidence),
+        engine_version=case.evidence.fact("engine_version", scope.instances[0]),
+        gpu=None if context.facts.gpu is None else context.facts.gpu.name,
         confidence=case.root.confidence,
-        evidence=_evidence_items(case.root),
-        expected=effects.expected,
-        verification=_verification(case.context.verification, effects),
+        evidence=evidence_items(case.root),
+        expected=chosen.effects.expected,
+        verification=judged,
         rollback=playbook.rollback,
-        alternatives=_alternatives(case.outcomes, playbook),
-        advice=_advice(case.outcomes),
+        alternatives=alternatives(case, chosen),
+        advice=advice(case),
+        restart=restart_cost(change, context),
+        quality_gate=quality_gate(change, context),
+        verification_queries=success_queries(playbook.id, case.evidence, scope.instances, context),
+        rollback_queries=rollback_queries(judged.guards, case.evidence, scope.instances, context),
+        asks=asks(case),
     )
 
 
-def _advice_plan(case: _Case) -> Plan:
+def _advice_plan(case: Case) -> Plan:
     first = next((playbook for playbook, outcome in case.outcomes if isinstance(outcome, Advice)), None)
     subject = TITLES.get(case.root.bottleneck, str(case.root.bottleneck))
     return Plan(
@@ -126,63 +159,15 @@ def _advice_plan(case: _Case) -> Plan:
         change=None,
         instances=case.root.instances,
         executor=case.context.executor,
-        healthy_replicas=_healthy(case.evidence),
+        healthy_replicas=healthy(case.evidence),
+        gpu=None if case.context.facts.gpu is None else case.context.facts.gpu.name,
         confidence=case.root.confidence,
-        evidence=_evidence_items(case.root),
+        evidence=evidence_items(case.root),
         rollback="Nothing is changed by OptiInfra.",
-        alternatives=_alternatives(case.outcomes, None),
-        advice=_advice(case.outcomes) or ("No known action fits; the alternatives say why.",),
+        alternatives=alternatives(case, None),
+        advice=advice(case) or ("No known action fits; the alternatives say why.",),
+        asks=asks(case),
     )
-
-
-def _alternatives(outcomes: list[tuple[Playbook, Outcome]], chosen: Playbook | None) -> tuple[Alternative, ...]:
-    """Every other playbook that gave a change or did not apply; advice is listed as advice."""
-    found = []
-    for playbook, outcome in outcomes:
-        if playbook is chosen or isinstance(outcome, Advice):
-            continue
-        if isinstance(outcome, Change):
-            reason = "Also possible; one change at a time, the safer one first."
-            found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=reason, change=outcome))
-        else:
-            found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=outcome.reason))
-    return tuple(found)
-
-
-def _advice(outcomes: list[tuple[Playbook, Outcome]]) -> tuple[str, ...]:
-    return tuple(outcome.text for _, outcome in outcomes if isinstance(outcome, Advice))
-
-
-def _evidence_items(root: Finding) -> tuple[EvidenceItem, ...]:
-    return tuple(
-        EvidenceItem(
-            text=check.text,
-            query=check.readings[0].query if check.readings else "",
-            value=check.readings[0].value if check.readings else None,
-            threshold=check.threshold_value,
-        )
-        for check in root.checks
-    )
-
-
-def _verification(config: VerificationConfig, effects: Effects) -> Verification:
-    goal: Expectation = effects.must_improve
-    return Verification(
-        must_improve=goal,
-        min_improvement=config.min_improvement,
-        guards=effects.guards,
-        settle_seconds=config.settle_seconds,
-        window_seconds=config.window_seconds,
-        interval_seconds=config.interval_seconds,
-        min_requests=config.min_requests,
-        max_extensions=config.max_extensions,
-    )
-
-
-def _healthy(evidence: Evidence) -> int | None:
-    """Replicas that answered; None when no replica says whether it does."""
-    told = [evidence.value("replica:llm_up", instance) for instance in evidence.replica_readings]
-    return sum(up == 1 for up in told) if any(up is not None for up in told) else None
 
 
 def _shown(value: KnobValue) -> str:
@@ -191,9 +176,15 @@ def _shown(value: KnobValue) -> str:
     return figure(value) if isinstance(value, int | float) else value
 
 
-def _catalog(engine: str) -> KnobCatalog | None:
+def _version(evidence: Evidence) -> str | None:
+    """The one version that all replicas tell; None while they differ or one of them tells none."""
+    told = {evidence.fact("engine_version", instance) for instance in evidence.replica_readings}
+    return told.pop() if len(told) == 1 else None
+
+
+def _catalog(engine: str, version: str | None) -> KnobCatalog | None:
     try:
-        return load(engine)
+        return load(engine).at(version)
     except NotFound:
         return None  # such a service gets advice
 

@@ -1,0 +1,184 @@
+"""The parts of a plan, whichever playbook made it: cost, gate, how it is judged, what else was considered."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from recommender.model import (
+    Alternative,
+    Apply,
+    Ask,
+    Change,
+    Evidence,
+    EvidenceItem,
+    Expectation,
+    Finding,
+    QualityGate,
+    RestartCost,
+    Risk,
+    Verification,
+)
+from recommender.playbooks import Advice, Effects, PlanContext, Playbook
+from recommender.playbooks.scope import ChangeScope
+from recommender.sizing import NotApplicable
+
+Outcome = Change | Advice | NotApplicable
+
+_COLD = "its prefix cache is cold after"
+_APPLIES = {
+    Apply.LIVE: "It acts at once; nothing restarts.",
+    Apply.ADMISSION_ONLY: "It acts on requests that come after it; nothing restarts.",
+    Apply.RELOAD: f"The model is loaded anew and {_COLD}; the process stays.",
+    Apply.RESTART: f"The engine is restarted: requests in flight are drained first, and {_COLD}.",
+}
+_SAFEST_FIRST = (Risk.LIVE, Risk.RESTART, Risk.QUALITY, Risk.HARDWARE)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A playbook whose change can be carried out, where, and what it is expected to do here."""
+
+    playbook: Playbook
+    change: Change
+    scope: ChangeScope
+    effects: Effects
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What every part of a plan is made from."""
+
+    root: Finding
+    evidence: Evidence
+    context: PlanContext
+    outcomes: Sequence[tuple[Playbook, Outcome]]
+
+
+def in_order(playbooks: Iterable[Playbook], context: PlanContext) -> list[Playbook]:
+    """Those that are switched on, the service's own order first, then the shipped one: cheapest and safest first."""
+    switches = context.tuning.playbooks
+    return sorted((each for each in playbooks if switches.uses(each.id)), key=lambda each: switches.place(each.id))
+
+
+def ranked(candidates: Sequence[Candidate], context: PlanContext) -> list[Candidate]:
+    """The service's own order, then the safer class of change, then what was proven at this site; else as they come."""
+    switches, gpu = context.tuning.playbooks, context.facts.gpu
+
+    def key(one: Candidate) -> tuple[int, int, float]:
+        proven = context.ledger.rank_key(
+            one.playbook.id, one.change.engine, None if gpu is None else gpu.name, one.effects.must_improve
+        )
+        return switches.place(one.playbook.id), _SAFEST_FIRST.index(one.change.risk), proven
+
+    return sorted(candidates, key=key)
+
+
+def corrected(playbook: Playbook, change: Change, effects: Effects, context: PlanContext) -> Effects:
+    """The expected effects as this site's own results correct them."""
+    gpu = None if context.facts.gpu is None else context.facts.gpu.name
+
+    def here(expectation: Expectation) -> Expectation:
+        return context.ledger.correct(playbook.id, change.engine, gpu, expectation)
+
+    return Effects(tuple(here(one) for one in effects.expected), here(effects.must_improve), effects.guards)
+
+
+def restart_cost(change: Change, context: PlanContext) -> RestartCost:
+    """Seconds until a replica serves again: measured here, else declared, else unknown."""
+    text = _APPLIES[change.apply]
+    if change.apply in {Apply.LIVE, Apply.ADMISSION_ONLY}:
+        return RestartCost(seconds=0.0, text=text)
+    if context.start_seconds is not None:
+        return RestartCost(seconds=context.start_seconds, text=f"{text} Measured at this service's last changes.")
+    declared = context.tuning.start_seconds
+    if declared is not None:
+        return RestartCost(seconds=declared, text=f"{text} As services.{context.service}.tuning.start_seconds says.")
+    return RestartCost(
+        seconds=None,
+        text=f"{text} How long that takes is unknown until it was seen once; set "
+        f"services.{context.service}.tuning.start_seconds.",
+    )
+
+
+def quality_gate(change: Change, context: PlanContext) -> QualityGate | None:
+    """What has to be shown before answers may change; None where they cannot."""
+    if change.risk is not Risk.QUALITY:
+        return None
+    drop = context.tuning.quality_max_drop_ratio
+    text = (
+        f"Answers may change. Before a roll-out compare a fixed set of at least 500 prompts against today's setting: "
+        f"task accuracy of at least {1 - drop:.0%} of the baseline, output length 90 to 110 % of it, and a needle test "
+        "at the longest context (tuning §7.2 no. 7)."
+    )
+    if change.knob in {"max_model_length_tokens", "context_tokens"}:
+        text = "Requests longer than the new limit are refused: check the longest that the service is promised to take."
+    return QualityGate(text=text, max_drop_ratio=drop)
+
+
+def verification(effects: Effects, context: PlanContext) -> Verification:
+    """How the change is judged: the promised metric, the guards, and the windows of the inventory."""
+    config = context.verification
+    return Verification(
+        must_improve=effects.must_improve,
+        min_improvement=config.min_improvement,
+        guards=effects.guards,
+        settle_seconds=config.settle_seconds,
+        window_seconds=config.window_seconds,
+        interval_seconds=config.interval_seconds,
+        min_requests=config.min_requests,
+        max_extensions=config.max_extensions,
+    )
+
+
+def alternatives(case: Case, chosen: Candidate | None) -> tuple[Alternative, ...]:
+    """Every other playbook that gave a change or did not apply, and why it is not the plan; advice is listed apart."""
+    found = []
+    for playbook, outcome in case.outcomes:
+        if isinstance(outcome, Advice) or (chosen is not None and playbook is chosen.playbook):
+            continue
+        if isinstance(outcome, Change):
+            reason = _not_chosen(outcome, chosen)
+            found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=reason, change=outcome))
+        else:
+            found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=outcome.reason))
+    return tuple(found)
+
+
+def _not_chosen(change: Change, chosen: Candidate | None) -> str:
+    if chosen is None:
+        return "Possible, but where it could be carried out is not known."
+    first = chosen.change.risk
+    if _SAFEST_FIRST.index(change.risk) > _SAFEST_FIRST.index(first):
+        return f"Also possible; one change at a time, and a {first} change goes before a {change.risk} one."
+    return f"Also possible; one change at a time, and {chosen.playbook.id} goes first."
+
+
+def advice(case: Case) -> tuple[str, ...]:
+    """What a person can do outside OptiInfra."""
+    return tuple(outcome.text for _, outcome in case.outcomes if isinstance(outcome, Advice))
+
+
+def asks(case: Case) -> tuple[Ask, ...]:
+    """Facts that would sharpen or permit what was considered, each once."""
+    asked = [ask for _, outcome in case.outcomes if isinstance(outcome, Advice) for ask in outcome.asks]
+    proofs = [outcome.feasibility for _, outcome in case.outcomes if isinstance(outcome, Change)]
+    asked += [ask for proof in proofs if proof is not None for ask in case.context.asks(*proof.missing)]
+    return tuple({ask.fact: ask for ask in reversed(asked)}.values())[::-1]
+
+
+def evidence_items(root: Finding) -> tuple[EvidenceItem, ...]:
+    """The checks of the finding that is acted on, each with its query."""
+    return tuple(
+        EvidenceItem(
+            text=check.text,
+            query=check.readings[0].query if check.readings else "",
+            value=check.readings[0].value if check.readings else None,
+            threshold=check.threshold_value,
+        )
+        for check in root.checks
+    )
+
+
+def healthy(evidence: Evidence) -> int | None:
+    """Replicas that answered; None when no replica says whether it does."""
+    told = [evidence.value("replica:llm_up", instance) for instance in evidence.replica_readings]
+    return sum(up == 1 for up in told) if any(up is not None for up in told) else None
