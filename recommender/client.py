@@ -29,6 +29,12 @@ class ApiClient:
         """One workflow with its events."""
         return self._json("GET", f"workflows/{workflow_id}")
 
+    def effects(self, limit: int, **filters: str | None) -> list[dict[str, Any]]:
+        """Effects of changes, the newest first; a filter that is None is left out."""
+        query = {"limit": limit} | {name: value for name, value in filters.items() if value is not None}
+        found: list[dict[str, Any]] = self._json("GET", "effects", params=query)["effects"]
+        return found
+
     def decide(self, workflow_id: str, decision: str, comment: str) -> dict[str, Any]:
         """`approve`, `reject` or `cancel` a workflow."""
         return self._json("POST", f"workflows/{workflow_id}/{decision}", json={"comment": comment})

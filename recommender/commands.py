@@ -1,5 +1,6 @@
 """The recommender's commands. Exit status: 0 done, 1 failed, 2 wrong usage. Every flag has an environment twin."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from recommender.auth import Role, new_token
 from recommender.checks import run_checks
 from recommender.client import ApiClient, ApiError
 from recommender.errors import RecommenderError
+from recommender.ledger.render import show_effects
 from recommender.logging_setup import configure_logging
 from recommender.render import show_list, show_one
 from recommender.settings import load_settings
@@ -130,19 +132,53 @@ def new(name: str, role: str, file: Path) -> None:
         click.echo(new_token(name, Role(role), file))
 
 
-@click.group()
-@click.option("--url", default="http://127.0.0.1:8002", envvar="OPTIINFRA_URL", show_envvar=True, show_default=True)
-@click.option("--token-file", type=_FILE, envvar="OPTIINFRA_TOKEN_FILE", show_envvar=True, help="File with your token.")
-@click.option("--token", envvar="OPTIINFRA_TOKEN", show_envvar=True, help="Your token; a file is safer.", hidden=True)
-@click.pass_context
-def workflows(context: click.Context, url: str, token_file: Path | None, token: str | None) -> None:
-    """List, show, approve, reject and cancel workflows."""
+_connection = _options(
+    click.option("--url", default="http://127.0.0.1:8002", envvar="OPTIINFRA_URL", show_envvar=True, show_default=True),
+    click.option(
+        "--token-file", type=_FILE, envvar="OPTIINFRA_TOKEN_FILE", show_envvar=True, help="File with your token."
+    ),
+    click.option(
+        "--token", envvar="OPTIINFRA_TOKEN", show_envvar=True, help="Your token; a file is safer.", hidden=True
+    ),
+)
+
+
+def _client(url: str, token_file: Path | None, token: str | None) -> ApiClient:
     if token_file is not None:
         try:
             token = token_file.read_text(encoding="utf-8").strip()
         except OSError as exc:
             raise click.ClickException(f"cannot read the token file {token_file}: {exc.strerror}") from exc
-    context.obj = ApiClient(url, token)
+    return ApiClient(url, token)
+
+
+@click.command()
+@_connection
+@click.option("--playbook", help="Only this playbook, such as P04.1.")
+@click.option("--engine", help="Only this engine.")
+@click.option("--gpu", help="Only this GPU.")
+@click.option("--service", help="Only this service.")
+@click.option("--metric", help="Only this metric, such as ttft_p95_seconds.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def effects(
+    url: str, token_file: Path | None, token: str | None, limit: int, format_: str, **filters: str | None
+) -> None:
+    """List what changes did, against what was predicted, the newest first."""
+    with _explained():
+        found = _client(url, token_file, token).effects(limit, **filters)
+    if format_ == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show_effects(Console(), found)
+
+
+@click.group()
+@_connection
+@click.pass_context
+def workflows(context: click.Context, url: str, token_file: Path | None, token: str | None) -> None:
+    """List, show, approve, reject and cancel workflows."""
+    context.obj = _client(url, token_file, token)
 
 
 @workflows.command("list")

@@ -27,6 +27,7 @@ from recommender.http.app import create_app
 from recommender.http.context import Context
 from recommender.inventory import Inventory
 from recommender.inventory_file import load_inventory
+from recommender.ledger.metrics import EffectsCollector
 from recommender.pipeline import Pipeline
 from recommender.prometheus import PrometheusClient
 from recommender.registry.metrics import AgentsCollector
@@ -111,6 +112,7 @@ def _wire(settings: Settings, inventory: Inventory, tokens: Tokens, database: Da
     rollout = Loop("reconciler", reconciler.run_once, clock, seconds, telemetry.loop_error)
     health = Health(_probes(settings, store, clock, (intake, rollout)))
     telemetry.registry.register(StoreCollector(store, clock))
+    telemetry.registry.register(EffectsCollector(store))
     telemetry.registry.register(AgentsCollector(store, clock))
     telemetry.registry.register(HealthCollector(health))
     telemetry.registry.register(HeartbeatCollector((intake, rollout), store, clock))
