@@ -23,6 +23,7 @@ from recommender.playbooks import (
     prefill_bound,
     replicas,
     request_errors,
+    slo_burn,
 )
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects
@@ -52,6 +53,7 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.REPLICA_STRAGGLER: replicas.STRAGGLER,
     Bottleneck.REPLICA_IMBALANCE: replicas.IMBALANCE,
     Bottleneck.DECODE_BANDWIDTH_BOUND: gpu_use.DECODE_BANDWIDTH_BOUND,
+    Bottleneck.SLO_BURN: slo_burn.PLAYBOOKS,
     Bottleneck.GPU_IDLE: gpu_use.IDLE,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
     Bottleneck.PREDICTED_SATURATION: capacity.PREDICTED_SATURATION,

@@ -126,8 +126,8 @@ def handle(name: str, context: PlanContext) -> str | None:
     Of an engine that is not known the handle of vLLM is named as an example.
     """
     knob, engine = context.knob(name), engine_of(context)
-    if knob is not None and knob.flag:
-        return knob.flag
+    if knob is not None:
+        return knob.label
     known = _HANDLES.get(name, {})
     if engine is not None:
         return known.get(engine)

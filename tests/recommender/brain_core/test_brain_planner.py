@@ -187,7 +187,7 @@ def test_the_prefix_cache_is_switched_on_only_where_it_is_switched_off(
 
 
 def test_every_cause_has_a_playbook_and_no_symptom_has_one() -> None:
-    of_latency = {Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY, Bottleneck.SLO_BURN}
+    of_latency = {Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY}
     symptoms = {*of_latency, Bottleneck.LOW_THROUGHPUT, Bottleneck.NONE}
     assert set(PLAYBOOKS) == set(Bottleneck) - symptoms
     identifiers = [playbook.id for playbooks in PLAYBOOKS.values() for playbook in playbooks]
