@@ -39,6 +39,7 @@ class Setup:
     beta_ms: float = 1.0
     gamma_ms: float = 0.05
     prefix_caching: bool = True
+    memory_fraction: float = 0.9
 
     def config(self) -> EngineConfig:
         """The engine's own configuration."""
@@ -47,6 +48,7 @@ class Setup:
                 f"--max-num-seqs={self.slots}",
                 f"--max-num-batched-tokens={self.step_tokens}",
                 f"--num-gpu-blocks-override={self.blocks}",
+                f"--gpu-memory-utilization={self.memory_fraction}",
                 f"--max-model-len={min(8192, (self.blocks - 2) * 16)}",
                 f"--sim-step-alpha-ms={self.alpha_ms}",
                 f"--sim-step-beta-ms={self.beta_ms}",
