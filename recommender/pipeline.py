@@ -17,12 +17,12 @@ from recommender.contracts import Executor, PromQL
 from recommender.diagnosis import diagnose
 from recommender.errors import Conflict, PrometheusError
 from recommender.evidence import gather
-from recommender.facts import facts_of
 from recommender.intake.model import Incident, IncidentOutcome, Settlement
 from recommender.inventory import Inventory, PolicyConfig
 from recommender.model import Diagnosis, DiagnosisStatus, Event, Evidence, Plan, Workflow, WorkflowState
 from recommender.planner import context_of, make_plan
 from recommender.policy import admit
+from recommender.rollout.progress import start_seconds
 from recommender.rollout.states import move
 from recommender.sizing import LinearItl
 from recommender.store import Store
@@ -102,8 +102,11 @@ class Pipeline:
 
     def diagnosis(self, service: str) -> tuple[Evidence, Diagnosis]:
         """Evidence and diagnosis of a service as it is now, whatever alerts say. Raises PrometheusError."""
-        evidence = gather(self._promql, service, self._clock.now())
+        evidence = self._evidence(service)
         return evidence, diagnose(evidence, frozenset())
+
+    def _evidence(self, service: str) -> Evidence:
+        return gather(self._promql, service, self._clock.now(), gpus=self._inventory.gpus_of(service))
 
     def _look(self, group: Sequence[Incident]) -> _Result:
         service = self._service_of(group[0])
@@ -113,7 +116,7 @@ class Pipeline:
         if blocked := self._blocked(service):
             return blocked
         try:
-            evidence = gather(self._promql, service, self._clock.now())
+            evidence = self._evidence(service)
         except PrometheusError as exc:
             return _Result(IncidentOutcome.PROMETHEUS_UNREACHABLE, str(exc), _RETRY)
         diagnosis = diagnose(evidence, _hinted(group))
@@ -149,9 +152,17 @@ class Pipeline:
     def _plan(self, service: str, diagnosis: Diagnosis, evidence: Evidence) -> Plan | None:
         config = self._inventory.services.get(service)
         executor = self._executors.get(config.executor.type) if config else None
-        targets, itl = self._inventory.targets(service), self._latency_model(service) if config else None
-        facts = facts_of(config, evidence)
-        return make_plan(diagnosis, evidence, context_of(service, config, targets, executor, itl=itl, facts=facts))
+        context = context_of(
+            service,
+            config,
+            self._inventory.targets(service),
+            executor,
+            itl=self._latency_model(service) if config else None,
+            start_seconds=start_seconds(self._store.recent_for(service)),
+            ledger=self._store.site_effects(config.tuning.ledger) if config else None,
+            evidence=evidence,
+        )
+        return make_plan(diagnosis, evidence, context)
 
     def _latency_model(self, service: str) -> LinearItl | None:
         try:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from recommender.ledger import LedgerConfig
 from recommender.sizing import steps
 
 Ratio = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -81,6 +82,7 @@ class TuningConfig(_Config):
 
     playbooks: PlaybookSwitches = PlaybookSwitches()
     success: SuccessConfig = SuccessConfig()
+    ledger: LedgerConfig = LedgerConfig()
     start_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] | None = None  # until it is measured
 
     # -- the step rule (tuning §3: change-size cap [G])

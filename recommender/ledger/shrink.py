@@ -71,16 +71,17 @@ class SiteEffects:
         )
 
     def rank_key(self, playbook: str, engine: str, gpu: str | None, expectation: Expectation) -> float:
-        """What to sort changes of one risk class by, the least first; `expectation` is of the promised metric.
+        """What to sort changes of one risk class by, the least first.
 
-        Minus the lower bound of the expected benefit: the corrected gain times successes / (rollouts + k), less
-        failures / (rollouts + k) times what a failure costs. Without results it is exactly 0, so that a stable sort
-        keeps the safety order: what was proven here comes first, what failed here last, the unknown in between.
+        `expectation` is of the promised metric, corrected already. Minus the lower bound of its benefit: the gain
+        times successes / (rollouts + k), less failures / (rollouts + k) times what a failure costs. Without results
+        it is exactly 0, so that a stable sort keeps the safety order: what was proven here comes first, what failed
+        here last, the unknown in between.
         """
         won, lost = self._record(playbook, engine, gpu, expectation.metric)
         total = won + lost + self.config.prior_weight
-        mid = self.correct(playbook, engine, gpu, expectation).mid
-        gain = 0.0 if mid is None else _gain(_log(mid), expectation.direction)
+        prior = _prior(expectation)
+        gain = 0.0 if prior is None else _gain(prior.mid, expectation.direction)
         benefit = won / total * min(max(gain, 0.0), _GAIN_MOST) - lost / total * self.config.failure_cost
         return 0.0 - benefit  # no minus zero
 

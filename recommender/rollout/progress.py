@@ -1,6 +1,6 @@
 """Small edits of a workflow that several steps make."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from recommender.model import Event, ReplicaProgress, Workflow
@@ -27,6 +27,22 @@ def with_all_replicas(workflow: Workflow) -> Workflow:
         return workflow
     replicas = tuple(ReplicaProgress(instance=instance) for instance in workflow.plan.instances)
     return workflow.model_copy(update={"replicas": replicas})
+
+
+def start_seconds(workflows: Iterable[Workflow]) -> float | None:
+    """How long the slowest replica took to serve after the newest restarts that `workflows` (newest first) saw.
+
+    Seen in steps of the reconciler's interval. None when no replica was restarted, or none served again.
+    """
+    for workflow in workflows:
+        started = [
+            (replica.ready_at - replica.applied_at).total_seconds()
+            for replica in workflow.replicas
+            if replica.ready_at is not None and replica.applied_at is not None
+        ]
+        if started:
+            return max(started)
+    return None
 
 
 def event(
