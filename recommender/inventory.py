@@ -16,6 +16,7 @@ from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
 from recommender.gpus import GPUS
 from recommender.hardware_config import HardwareConfig
+from recommender.knobs import engines, load
 from recommender.model import KnobValue
 from recommender.tuning_config import TuningConfig
 
@@ -24,9 +25,13 @@ EXPORTER_PORT = 8003
 # The engines of `exporters.catalog.Engine`, spelled out so that errors list them; a test holds the two together.
 Engine = Literal["vllm", "sglang", "tgi", "triton", "tensorrt_llm", "llamacpp", "ollama", "dynamo"]
 Companion = Literal["lmcache", "kvoptkit"]
+COMPANION_CATALOGUES = ("lmcache",)  # companions whose knobs are declared with those of the engine beside them
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Word = Annotated[
+    str, Field(pattern=r"^[a-z0-9_]{1,40}$")
+]  # a choice of a knob; which ones, its engine's catalogue says
 Argument = Annotated[str, Field(min_length=1)]
 # YAML reads a bare index as a number.
 GpuName = Annotated[
@@ -96,8 +101,30 @@ class DeclaredSettings(_Config):
     max_batched_tokens: Annotated[int, Field(ge=1)] | None = None
     kv_cache_memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     kv_cache_memory_bytes: Annotated[int, Field(ge=1)] | None = None
+    kv_cache_capacity_tokens: Annotated[int, Field(ge=1)] | None = None
+    kv_cache_dtype: Word | None = None
     prefix_caching: bool | None = None
-    max_model_length_tokens: Annotated[int, Field(ge=1)] | None = None
+    chunked_prefill: bool | None = None
+    kv_offload_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_model_length_tokens: Annotated[int, Field(ge=1)] | None = None  # of one request
+    context_tokens: Annotated[int, Field(ge=1)] | None = None  # of all slots together
+    weight_quantization: Word | None = None
+    tensor_parallel_size: Annotated[int, Field(ge=1)] | None = None
+    pipeline_parallel_size: Annotated[int, Field(ge=1)] | None = None
+    data_parallel_size: Annotated[int, Field(ge=1)] | None = None
+    speculative_tokens: Annotated[int, Field(ge=0)] | None = None
+    speculative_decoding: Word | None = None
+    graph_max_batch: Annotated[int, Field(ge=1)] | None = None
+    scheduling_policy: Word | None = None
+    admission_conservativeness: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    capacity_policy: Word | None = None
+    queue_limit_requests: Annotated[int, Field(ge=0)] | None = None
+    api_server_processes: Annotated[int, Field(ge=1)] | None = None
+    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    model_keep_alive_seconds: Annotated[int, Field(ge=-1)] | None = None  # -1: for ever
+    loaded_models_max: Annotated[int, Field(ge=1)] | None = None
+    external_cache_bytes: Annotated[int, Field(ge=1)] | None = None
+    external_cache_hot: bool | None = None
 
     def declared(self) -> dict[str, KnobValue]:
         """The settings that the inventory gives, by knob."""
@@ -280,6 +307,7 @@ class Inventory(_Config):
             *self._duplicate_targets(),
             *self._nothing_to_scrape(),
             *self._unusable_executors(),
+            *self._illegal_settings(),
             *self._shared_files(),
         ]
         if problems:
@@ -313,6 +341,23 @@ class Inventory(_Config):
                     path,
                     f"executor command needs {' and '.join(missing)} on every replica; add it or use executor dry_run",
                 )
+
+    def _illegal_settings(self) -> Iterator[tuple[Path, str]]:
+        """A setting that the engine cannot have would be taken for what runs."""
+        for name, service in self.services.items():
+            known = {engine: load(engine) for engine in (service.engine, *COMPANION_CATALOGUES) if engine in engines()}
+            if service.engine not in known:
+                continue  # nothing is known of this engine's knobs
+            for setting, value in service.settings.declared().items():
+                where = ("services", name, "settings", setting)
+                knobs = [knob for catalog in known.values() if (knob := catalog.get(setting)) is not None]
+                if not knobs:
+                    yield (
+                        where,
+                        f"{service.engine} has no such knob in OptiInfra's catalogue (docs/knobs.md); remove it",
+                    )
+                elif all(knob.parse(value) is None for knob in knobs):
+                    yield where, f"{value} is not legal for {service.engine}; use {knobs[0].legal}"
 
     def _shared_files(self) -> Iterator[tuple[Path, str]]:
         """A file of two replicas would change the second with the canary, and put it back to the new value."""

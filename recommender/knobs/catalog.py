@@ -102,9 +102,18 @@ def load(engine: str) -> KnobCatalog:
 
 
 def _at(knob: Knob, version: str | None) -> Knob:
-    known = [each for each in knob.defaults if surely_within(version, each.since, each.until)]
+    defaults = [each for each in knob.defaults if surely_within(version, each.since, each.until)]
+    later = {word for word, since in knob.values_since.items() if not surely_within(version, since, None)}
     return knob.model_copy(
-        update={"defaults": tuple(each.model_copy(update={"since": None, "until": None}) for each in known)}
+        update={
+            "defaults": tuple(each.model_copy(update={"since": None, "until": None}) for each in defaults),
+            "choices": tuple(word for word in knob.choices if word not in later),
+            "requires": tuple(
+                each.model_copy(update={"values": tuple(word for word in each.values if word not in later)})
+                for each in knob.requires
+                if not each.values or set(each.values) - later
+            ),
+        }
     )
 
 

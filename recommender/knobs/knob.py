@@ -48,7 +48,11 @@ class Knob(Model):
     defaults: tuple[Default, ...] = ()
     values: Mapping[str, KnobValue] = Field(default_factory=dict)  # neutral word ("true" of a bool) -> engine's
     reads: Mapping[str, str] = Field(default_factory=dict)  # more words of the engine -> neutral word
-    unset: str | None = None  # the choice that is had by leaving the knob out
+    values_since: Mapping[str, str] = Field(default_factory=dict)  # words that only later versions know
+    unset: str | None = None  # the word ("true" of a bool) that is had by leaving the knob out
+    unset_key: str | None = None  # config key that is left out for it; None: the knob's own
+    also: tuple[str, ...] = ()  # config keys or variables that take the same value with it
+    also_flags: tuple[str, ...] = ()  # their flags
     unit: str = ""  # what the engine counts in, where that is not the base unit: "GiB"
     scale: float = Field(default=1.0, gt=0)  # base units in one of the engine's
     engine_type: Literal["int", "float"] | None = None  # of the engine's number, where it differs from `type`
@@ -82,9 +86,14 @@ class Knob(Model):
         self._check_words()
         return self
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The neutral words of a knob that takes words; empty for numbers."""
+        return ("true", "false") if self.type is KnobType.BOOL else self.choices
+
     def _check_words(self) -> None:
-        words = {"true", "false"} if self.type is KnobType.BOOL else set(self.choices)
-        named = {*self.values, *self.reads.values(), *([] if self.unset is None else [self.unset])}
+        words = set(self.words)
+        named = {*self.values, *self.values_since, *self.reads.values(), *([] if self.unset is None else [self.unset])}
         named |= {value for requirement in self.requires for value in requirement.values}
         if named - words:
             raise ValueError(f"knob {self.name}: {', '.join(sorted(named - words))} is none of its values")
@@ -101,6 +110,15 @@ class Knob(Model):
     def key(self) -> str:
         """What names it in a configuration: the key of the file, else the variable, else the label."""
         return self.config_key or self.env or self.label
+
+    @property
+    def legal(self) -> str:
+        """What is legal, in neutral units, for people."""
+        if self.type is KnobType.BOOL:
+            return "true or false"
+        if self.type is KnobType.CHOICE:
+            return ", ".join(self.choices)
+        return f"{self.minimum:.15g} to {self.maximum:.15g}"
 
     def parse(self, value: object) -> KnobValue | None:
         """A neutral value as this knob's type; None (unknown) when it is not a legal one."""
@@ -128,12 +146,17 @@ class Knob(Model):
         legal = self.parse(value)
         if legal is None:
             raise ValueError(f"{value} is not legal for {self.label}")
-        if isinstance(legal, bool):
-            return self.values.get("true" if legal else "false", legal)
-        if isinstance(legal, str):
-            if legal == self.unset:
-                raise ValueError(f"{legal} is had by leaving {self.label} out")
-            return self.values.get(legal, legal)
+        if self.is_unset(legal):
+            raise ValueError(f"{_spelled(legal)} is had by leaving {self.label} out")
+        return self._written(legal)
+
+    def is_unset(self, value: KnobValue) -> bool:
+        """Whether `value` is had by leaving the knob out."""
+        return self.unset is not None and _spelled(value) == self.unset
+
+    def _written(self, legal: KnobValue) -> KnobValue:
+        if isinstance(legal, bool | str):
+            return self.values.get(_spelled(legal), legal)
         whole = self.engine_type == "int" or (self.engine_type is None and self.type is KnobType.INT)
         return numbers.written(legal, self.scale, self.notation, whole=whole)
 
@@ -156,8 +179,7 @@ class Knob(Model):
     def _neutral_word(self, value: object) -> str | None:
         """The neutral word of the engine's word; booleans are the words "true" and "false"."""
         told = _spelled(value)
-        words = ("true", "false") if self.type is KnobType.BOOL else self.choices
-        written = {_spelled(self.values.get(word, word)): word for word in words}
+        written = {_spelled(self.values.get(word, word)): word for word in self.words}
         return written.get(told) or self.reads.get(told)
 
     def legal_at_or_below(self, value: float) -> int:
@@ -201,7 +223,9 @@ class Knob(Model):
         return any(each.checkpoint and self._asks(each, value) for each in self.requires)
 
     def _asks(self, requirement: Requirement, value: KnobValue) -> bool:
-        return requirement.concerns(value) and (bool(requirement.values) or value not in {self.default, self.unset})
+        return requirement.concerns(value) and (
+            bool(requirement.values) or not (value == self.default or self.is_unset(value))
+        )
 
     def change(
         self, engine: str, old: KnobValue, new: KnobValue, *, reason: str, formula: str, inputs: Mapping[str, float]
@@ -213,17 +237,18 @@ class Knob(Model):
         legal = self.parse(new)
         if legal is None:
             raise ValueError(f"{new} is not legal for {self.label}")
-        unset = isinstance(legal, str) and legal == self.unset
+        unset, before = self.is_unset(legal), self.parse(old)
         return Change(
             knob=self.name,
             engine=engine,
             flag=self.label,
-            config_key=self.key,
+            config_key=self.unset_key or self.key if unset else self.key,
+            also=() if unset and self.unset_key else self.also,
             env=self.env,
             apply=self.apply,
             old=old,
             new=legal,
-            engine_old=None if self.parse(old) is None or old == self.unset else self.to_engine(old),
+            engine_old=None if before is None else self._written(before),
             engine_new=None if unset else self.to_engine(legal),
             unset=unset,
             reason=reason,

@@ -14,6 +14,7 @@ class Notation(StrEnum):
 
     PLAIN = "plain"
     SUFFIX = "suffix"  # 32k = 32000, 32K = 32768, as vLLM has them
+    BATCH_SIZES = "batch_sizes"  # the list 1,2,4,8 for 8: what it holds at most is the number
     DURATION = "duration"  # 5m, 1h30m, seconds without a unit, anything negative: for ever (-1)
 
 
@@ -35,7 +36,10 @@ def read(value: object, notation: Notation) -> float | None:
         text = value.strip()
         if notation is Notation.SUFFIX and text[-1:] in _SUFFIXES and (number := plain(text[:-1])) is not None:
             return number * _SUFFIXES[text[-1]]
-        if notation is Notation.DURATION:
+        if notation is Notation.BATCH_SIZES:
+            sizes = [plain(size) for size in text.split(",")]
+            number = max((size for size in sizes if size is not None), default=None) if None not in sizes else None
+        elif notation is Notation.DURATION:
             number = _duration(text)
     return -1.0 if notation is Notation.DURATION and number is not None and number < 0 else number
 
@@ -43,6 +47,9 @@ def read(value: object, notation: Notation) -> float | None:
 def written(value: float, scale: float, notation: Notation, *, whole: bool) -> int | float | str:
     """A number of base units in units of `scale` of them, as it is written; `whole` cuts a fraction off."""
     number = value if scale == 1 else value / scale
+    if notation is Notation.BATCH_SIZES:
+        largest = math.floor(number)
+        return ",".join(str(size) for size in sorted({2**power for power in range(largest.bit_length())} | {largest}))
     if notation is Notation.DURATION:
         return f"{math.floor(number)}s" if number > 0 else str(math.floor(number))
     # A quotient that is whole but for the last bit is whole.

@@ -73,6 +73,7 @@ class Change(Model):
     new: KnobValue
     engine_old: KnobValue | None = None  # as the engine writes it, e.g. in GiB; None: the same as `old`
     engine_new: KnobValue | None = None
+    also: tuple[str, ...] = ()  # keys or variables that take the same value with it
     unset: bool = False  # `new` is had by leaving the key out of the engine's configuration
     reason: str
     formula: str
