@@ -34,6 +34,7 @@ def build() -> core.Dashboard:
             services(_SCOPE, _INFERENCE_LINK),
             capacity_rows.services(_SCOPE, _INFERENCE_LINK),
             _decisions(),
+            _effects(),
             _objectives(),
             _load(),
             machines(_SCOPE),
@@ -153,6 +154,45 @@ def _decisions() -> Row:
                 12,
             ),
             Cell(settings_table(), 12),
+        ),
+    )
+
+
+def _effects() -> Row:
+    return Row(
+        "Predicted against measured",
+        (
+            Cell(
+                table(
+                    "Effects of changes",
+                    "New over old of each metric, geometric mean over the changes of a playbook that were measured "
+                    "here: as their plans predicted it, and as it was. 1 is no effect. Empty before the first one; "
+                    "single changes: optiinfra effects.",
+                    (
+                        Key("playbook", "Playbook", 90),
+                        Key("engine", "Engine", 90),
+                        Key("metric", "Metric", 230),
+                    ),
+                    (
+                        Column("Predicted", queries.effect_ratio("predicted"), decimals=2, width=100),
+                        Column("Measured", queries.effect_ratio("measured"), decimals=2, width=100),
+                        Column("Changes", queries.effect_measurements(), decimals=0, width=90),
+                    ),
+                ),
+                15,
+                7,
+            ),
+            Cell(
+                time_series(
+                    "Measured changes by how they ended",
+                    "What was kept, and what was taken back, of the changes that were measured.",
+                    queries.effect_rollouts(),
+                    counts=True,
+                    legend_right=True,
+                ),
+                9,
+                7,
+            ),
         ),
     )
 

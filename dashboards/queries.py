@@ -15,6 +15,9 @@ WATCHDOG = "Watchdog"
 RECOMMENDER_METRICS = frozenset(
     {
         "optiinfra_component_up",
+        "optiinfra_effect_measurements",
+        "optiinfra_effect_ratio",
+        "optiinfra_effect_rollouts",
         "optiinfra_intake_backlog",
         "optiinfra_intake_oldest_pending_seconds",
         "optiinfra_replica_knob",
@@ -216,6 +219,22 @@ def replica_knob(knob: str, unit: str) -> Query:
 def knob_changes() -> str:
     """Present for a minute after a replica's configuration changed."""
     return f"changes(optiinfra_replica_knob{{{_SERVICE_ONLY}}}[1m]) > 0"
+
+
+def effect_ratio(source: str) -> Query:
+    """New over old of each metric after each playbook's changes, as predicted or as measured."""
+    ratio = f'optiinfra_effect_ratio{{source="{source}"}}'
+    return Query(f"max by (playbook, engine, metric) ({ratio})", f"{{{{playbook}}}} {{{{metric}}}} {source}", "none")
+
+
+def effect_measurements() -> Query:
+    """How many changes `effect_ratio` comes from."""
+    return Query("max by (playbook, engine, metric) (optiinfra_effect_measurements)", "", "none")
+
+
+def effect_rollouts() -> Query:
+    """Measured changes by playbook and by how they ended."""
+    return Query("max by (playbook, engine, state) (optiinfra_effect_rollouts)", "{{playbook}} {{state}}", "short")
 
 
 def components() -> Query:

@@ -14,7 +14,7 @@ from recommender.executors import build
 from recommender.intake.model import Incident, IncidentOutcome
 from recommender.inventory import Inventory
 from recommender.inventory_file import parse_inventory
-from recommender.model import WorkflowState
+from recommender.model import Comparison, ReplicaProgress, Verdict, VerdictOutcome, WorkflowState
 from recommender.pipeline import Pipeline
 from recommender.prometheus import PrometheusClient
 from recommender.rollout.states import move
@@ -354,3 +354,35 @@ def test_the_wait_for_a_plan_is_counted_from_when_the_alert_came_back(world: Wor
     world.clock.advance(1)
     world.pipeline().run_once()
     assert world.latencies == [1.0]
+
+
+def test_a_plan_is_made_with_what_changes_did_here_before(world: World) -> None:
+    world.fire()
+    world.pipeline().run_once()
+    [first] = world.store.workflows()
+    figures = {"canary": 0.95, "control": 1.0, "ratio": 0.95, "outcome": VerdictOutcome.PASS, "text": ""}
+    assert first.plan.verification is not None
+    goal = first.plan.verification.must_improve
+    verdict = Verdict(
+        outcome=VerdictOutcome.PASS,
+        at=world.clock.now(),
+        window_seconds=900,
+        comparisons=(Comparison(metric=goal.metric, **figures),),
+        text="",
+    )
+    served = ReplicaProgress(
+        instance="127.0.0.1:9001", applied_at=world.clock.now(), ready_at=world.clock.now() + timedelta(seconds=42)
+    )
+    ended = {"state": WorkflowState.SUCCEEDED, "verdicts": (verdict,), "replicas": (served,)}
+    world.store.save(first.model_copy(update=ended), [])
+    world.clock.advance(7200)
+    world.pipeline(owner="later").run_once()
+    [second] = world.store.workflows((WorkflowState.PENDING_APPROVAL,))
+    assert second.plan.verification is not None
+    corrected = second.plan.verification.must_improve
+    assert "corrected by 1 rollout at this site" in corrected.source
+    assert corrected.mid is not None
+    assert goal.mid is not None
+    assert goal.mid < corrected.mid < 0.95
+    assert second.plan.restart is not None
+    assert second.plan.restart.seconds == 42
