@@ -23,7 +23,7 @@ _READ_BYTES = 64 * 1024
 _Row = TypeVar("_Row", Sample, Series)
 
 
-class _DeadlineAdapter(HTTPAdapter):
+class DeadlineAdapter(HTTPAdapter):
     """Reads each body within `timeout_seconds` of its request and within MAX_BODY_BYTES.
 
     The timeout of requests is between two bytes: a server that trickles would hold the caller for ever.
@@ -60,7 +60,7 @@ class PrometheusClient:
         self._timeout_seconds = timeout_seconds
         session = requests.Session()
         self._connect = PrometheusConnect(self._url, session=session)
-        session.mount(self._url, _DeadlineAdapter(timeout_seconds))  # after PrometheusConnect mounted its own
+        session.mount(self._url, DeadlineAdapter(timeout_seconds))  # after PrometheusConnect mounted its own
 
     def instant(self, query: str, at: datetime | None = None) -> list[Sample]:
         """Instant query at `at` (default: now on the server). NaN samples are left out.

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from rules.inline.piece import Piece
 
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_SPECIAL = {"n": "\n", "r": "\r", "t": "\t"}
+
 Matcher = tuple[str, str, str]
 """(label, operator, value), the value escaped as between double quotes."""
 
@@ -12,7 +15,7 @@ Matcher = tuple[str, str, str]
 def decide(matchers: Sequence[Matcher], known: Mapping[str, str]) -> tuple[Matcher, ...] | None:
     """The matchers on labels that are not known; None when a known label does not match.
 
-    `known` values are escaped as the matchers' are.
+    `known` are values as they are, not escaped.
     """
     left: list[Matcher] = []
     for label, operator, value in matchers:
@@ -25,6 +28,7 @@ def decide(matchers: Sequence[Matcher], known: Mapping[str, str]) -> tuple[Match
 
 def matches(actual: str, operator: str, value: str) -> bool:
     """Whether a label with the value `actual` passes; regular expressions are anchored, as PromQL's are."""
+    value = _ESCAPE.sub(lambda found: _SPECIAL.get(found[1], found[1]), value)
     if operator in ("=", "!="):
         return (actual == value) is (operator == "=")
     return (re.fullmatch(value, actual) is not None) is (operator == "=~")
