@@ -66,7 +66,7 @@ class SiteEffects:
                 "low": blend(prior.low, worst),
                 "mid": blend(prior.mid, [group.mean for group in groups]),
                 "high": blend(prior.high, best),
-                "source": f"{expectation.source}; corrected by {here}, which weigh {1 - own:.0%}",
+                "source": f"{expectation.source}; corrected by {here}, with a weight of {1 - own:.0%}",
             }
         )
 
