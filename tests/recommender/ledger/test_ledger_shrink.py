@@ -1,6 +1,7 @@
 """Shrinking: what is published moves towards what the site measured, never past it, and not at all without it."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -249,3 +250,19 @@ def test_a_site_may_trust_what_is_published_more_or_less() -> None:
         for weight in (30.0, 0.3)
     )
     assert 0.6 < trusting < 0.7 < doubting < 1.2
+
+
+def test_the_page_shows_figures_and_defaults_as_they_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "effect-ledger.md").read_text(encoding="utf-8")
+    published = lower(0.97, 0.5, mid=0.75)
+    for n in (0, 1, 3, 10, 30):
+        here, gpu, engine = (
+            SiteEffects(measured(0.95, n, **where)).correct(*HERE, published)
+            for where in ({}, {"gpu": "A100"}, {"engine": "sglang"})
+        )
+        row = f"| {n} | **{here.mid:.2f}** ({here.low:.2f} to {here.high:.2f}) | {gpu.mid:.2f} | {engine.mid:.2f} |"
+        assert row in page
+    defaults = LedgerConfig()
+    for name in ("prior_weight", "sigma_unknown", "sigma_least", "failure_cost"):
+        assert f"| `{name}` | {getattr(defaults, name):g} |" in page
+    assert f"| {defaults.engine_share:g}, {defaults.gpu_share:g} |" in page
