@@ -1,7 +1,7 @@
 """The grid of the sizing benchmark: configurations of the simulated engine, and what it does under them."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from demo.engine.model import EngineModel, ModelLimits, Sequence, Step
 from demo.faults.traffic import Load, Request, Users
@@ -186,3 +186,132 @@ def _mean(values: list[int]) -> float:
 def _spread(values: list[int]) -> float:
     mean = _mean(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
+
+
+def grid() -> tuple[Case, ...]:
+    """All configurations, by what they stress."""
+    return (*_slots(), *_arrivals(), *_budgets(), *_kv(), *_sharing(), *_engines())
+
+
+def _slots() -> tuple[Case, ...]:
+    """Closed loops below, at and above the slots."""
+    return (
+        Case("slots 1, clients 1", Load(clients=1, prompt=200, answer=50), slots=1, requests=400),
+        Case("slots 1, clients 3", Load(clients=3, prompt=200, answer=50), slots=1, requests=400),
+        Case("slots 4, clients 3", Load(clients=3, prompt=120, answer=60), slots=4, requests=800),
+        Case("slots 4, clients 12", Load(clients=12, prompt=120, answer=60), slots=4, requests=800),
+        Case("slots 16, clients 16", Load(clients=16, prompt=200, answer=50)),
+        Case("slots 16, clients 40", Load(clients=40, prompt=200, answer=50)),
+        Case("slots 16, long answers", Load(clients=24, prompt=60, answer=250), requests=700),
+        Case("slots 16, answers of 8", Load(clients=24, prompt=200, answer=8)),
+        Case("slots 64, clients 48", Load(clients=48, prompt=200, answer=50), slots=64),
+        Case("slots 64, clients 100", Load(clients=100, prompt=200, answer=50), slots=64),
+        Case("slots 128, clients 200", Load(clients=200, prompt=150, answer=40), slots=128, budget=4096),
+        Case("slots 256, clients 256", Load(clients=256, prompt=100, answer=30), slots=256, budget=4096),
+        Case("slots 16, equal lengths", Load(clients=24, prompt=200, answer=50, spread=0)),
+        Case("slots 16, lengths ±90 %", Load(clients=24, prompt=200, answer=50, spread=0.9)),
+    )
+
+
+def _arrivals() -> tuple[Case, ...]:
+    """Open loops from nearly idle to a queue that grows."""
+    return (
+        Case("arrivals, nearly idle", Load(rate=0.2, prompt=200, answer=50), requests=800),
+        Case("arrivals, a tenth", Load(rate=1.0, prompt=200, answer=50)),
+        Case("arrivals, a third", Load(rate=4.0, prompt=200, answer=50)),
+        Case("arrivals, two thirds", Load(rate=7.5, prompt=200, answer=50), requests=3000),
+        Case("arrivals, 0.8", Load(rate=9.0, prompt=200, answer=50), requests=4000),
+        Case("arrivals, 0.9", Load(rate=10.2, prompt=200, answer=50), requests=6000),
+        Case("arrivals, too many", Load(rate=14.0, prompt=200, answer=50)),
+        Case("arrivals, equal lengths", Load(rate=7.5, prompt=200, answer=50, spread=0), requests=3000),
+        Case("arrivals, lengths ±90 %", Load(rate=7.5, prompt=200, answer=50, spread=0.9), requests=3000),
+        Case("arrivals, 4 slots, 0.75", Load(rate=2.4, prompt=120, answer=60), slots=4, requests=3000),
+        Case("arrivals, 1 slot, 0.7", Load(rate=0.62, prompt=200, answer=50), slots=1, requests=4000),
+        Case("arrivals, 64 slots, 0.8", Load(rate=19.0, prompt=200, answer=50), slots=64, requests=4000),
+        Case("arrivals, long prompts", Load(rate=2.5, prompt=1500, answer=50), slots=32, requests=1500),
+    )
+
+
+def _budgets() -> tuple[Case, ...]:
+    """Prompts that share the token budget of a step."""
+    return (
+        Case("budget 256, prompts 800", Load(clients=16, prompt=800, answer=50), budget=256),
+        Case("budget 256, more clients", Load(clients=40, prompt=800, answer=50), budget=256, slots=32),
+        Case("budget 512, prompts 1500", Load(clients=32, prompt=1500, answer=40), budget=512, slots=32, requests=800),
+        Case("budget 512, few clients", Load(clients=6, prompt=1500, answer=40), budget=512, slots=32, requests=800),
+        Case("budget just enough", Load(clients=20, prompt=800, answer=50), budget=256, slots=32),
+        Case("budget just enough, equal", Load(clients=17, prompt=800, answer=50, spread=0), budget=256, slots=32),
+        Case("budget 512, answers of 20", Load(clients=9, prompt=1000, answer=20), budget=512, slots=64),
+        Case("budget 128, prompts 300", Load(clients=12, prompt=300, answer=60), budget=128, slots=16),
+        Case("budget 64, prompts 300", Load(clients=20, prompt=300, answer=30), budget=64, slots=16),
+        Case("budget 1024, prompts 3000", Load(clients=16, prompt=3000, answer=100), budget=1024, requests=500),
+        Case("budget = slots", Load(clients=20, prompt=40, answer=60), budget=16),
+        Case("budget 256, arrivals", Load(rate=4.5, prompt=800, answer=50), budget=256, slots=64, requests=3000),
+        Case("budget 512, arrivals", Load(rate=3.5, prompt=1500, answer=40), budget=512, slots=64, requests=2000),
+        Case("budget 1024, not chunked", Load(clients=24, prompt=500, answer=50), budget=1024, chunked=False),
+        Case("budget 2048, not chunked", Load(rate=5, prompt=600, answer=50), chunked=False, requests=2000),
+    )
+
+
+def _kv() -> tuple[Case, ...]:
+    """KV that fills, with and without what preemption costs."""
+    few = Case("", Load(), slots=40, requests=800)
+    return (
+        replace(few, name="KV, answers over prompts", load=Load(clients=40, prompt=50, answer=200), blocks=200),
+        replace(
+            few,
+            name="KV, no prefix cache",
+            load=Load(clients=40, prompt=50, answer=200),
+            blocks=200,
+            prefix_caching=False,
+        ),
+        replace(few, name="KV, prompts 1, answers 8", load=Load(clients=40, prompt=25, answer=200), blocks=150),
+        replace(few, name="KV, prompts = answers", load=Load(clients=40, prompt=100, answer=100), blocks=200),
+        replace(few, name="KV, prompts over answers", load=Load(clients=40, prompt=400, answer=40), blocks=300),
+        replace(few, name="KV, equal lengths", load=Load(clients=40, prompt=400, answer=40, spread=0), blocks=300),
+        replace(
+            few, name="KV, equal, long answers", load=Load(clients=40, prompt=60, answer=180, spread=0), blocks=240
+        ),
+        replace(few, name="KV, holds 4 requests", load=Load(clients=12, prompt=600, answer=120), blocks=180),
+        replace(
+            few, name="KV, prompt over budget", load=Load(clients=40, prompt=900, answer=60), blocks=500, budget=512
+        ),
+        Case("KV, arrivals, half full", Load(rate=3, prompt=400, answer=80), blocks=300, slots=40),
+        Case("KV, arrivals, 0.85", Load(rate=4.3, prompt=400, answer=80), blocks=300, slots=40, requests=4000),
+        Case("KV, arrivals, too many", Load(rate=12, prompt=400, answer=80), blocks=300, slots=40),
+        replace(
+            few, name="KV, costly prompts", load=Load(clients=30, prompt=300, answer=200), blocks=300, gamma_ms=0.2
+        ),
+        Case("KV, nearly enough", Load(clients=32, prompt=200, answer=100), blocks=560, slots=32),
+    )
+
+
+def _sharing() -> tuple[Case, ...]:
+    """Prompts with shared beginnings."""
+    return (
+        Case("shared 512, 4 groups", Load(clients=16, prompt=100, answer=50, shared=512, groups=4)),
+        Case("shared 512, 1 group", Load(clients=16, prompt=60, answer=50, shared=512, groups=1)),
+        Case("shared 512, 64 groups", Load(rate=4, prompt=100, answer=50, shared=512, groups=64)),
+        Case("shared 200, 8 groups", Load(clients=32, prompt=100, answer=60, shared=200, groups=8), slots=24),
+        Case("shared 1024, budget 256", Load(clients=24, prompt=300, answer=40, shared=1024, groups=4), budget=256),
+        Case(
+            "shared 256, KV full", Load(clients=40, prompt=60, answer=120, shared=256, groups=4), slots=40, blocks=240
+        ),
+        Case("shared, cache off", Load(clients=16, prompt=100, answer=50, shared=512, groups=4), prefix_caching=False),
+    )
+
+
+def _engines() -> tuple[Case, ...]:
+    """Steps as other machines take them: an H100 with 8B (tuning §2.2, §2.4), an A100 (§2.3), one that is slow."""
+    h100 = Case("", Load(), slots=256, budget=8192, blocks=25000, alpha_ms=6.4, beta_ms=0.065, gamma_ms=0.032)
+    a100 = Case("", Load(), slots=48, alpha_ms=20.58, beta_ms=0.41, gamma_ms=0.06)
+    slow = Case("", Load(), slots=6, blocks=1200, alpha_ms=54.0, beta_ms=1.0, gamma_ms=0.05)
+    return (
+        replace(h100, name="H100, clients 64", load=Load(clients=64, prompt=500, answer=60)),
+        replace(h100, name="H100, arrivals", load=Load(rate=25, prompt=500, answer=60), requests=4000),
+        replace(h100, name="H100, prompts 2000", load=Load(rate=8, prompt=2000, answer=40), budget=2048, requests=5000),
+        replace(a100, name="A100, clients 48", load=Load(clients=48, prompt=300, answer=60)),
+        replace(a100, name="A100, arrivals", load=Load(rate=6, prompt=600, answer=60), slots=64, requests=2500),
+        replace(slow, name="slow, 6 slots, full", load=Load(clients=20, prompt=100, answer=40)),
+        replace(slow, name="slow, 6 slots, arrivals", load=Load(rate=1.5, prompt=100, answer=40), requests=3000),
+    )

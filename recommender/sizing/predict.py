@@ -27,7 +27,8 @@ class _State:
     """One steady state: the mean batch, requests in it and before it, and where the load stands to the limit.
 
     `waiting` None: it grows. `queued` is the part of it that has not begun; `full` is the probability that a request
-    finds the batch full; `high` is the batch that 95 % of the tokens are made in at most.
+    finds the batch full; `high` is the batch that 95 % of the tokens are made in at most; `in_progress_seconds` is the
+    step that an arrival finds, and `neighbours` are the prompts that begin in the same step.
     """
 
     batch: Batch
@@ -37,7 +38,8 @@ class _State:
     queued: float
     full: float
     high: float
-    busy: float
+    in_progress_seconds: float
+    neighbours: float
     limit: Limit
     by: str
 
@@ -66,7 +68,8 @@ def _closed(shape: EngineShape, step: StepModel, load: Workload, limit: Limit, c
         queued=max(0.0, waiting - (limit.again.waiting if full else 0.0)),
         full=0.0 if by == "clients" else 1.0,
         high=batch.running,
-        busy=0.0,  # clients come back at the end of a step, so none has to let one end
+        in_progress_seconds=0.0,  # clients come back at the end of a step, so none has to let one end
+        neighbours=batch.completions_per_step * max(0.0, 1 - 1 / batch.slots),
         limit=limit,
         by=by,
     )
@@ -75,26 +78,56 @@ def _closed(shape: EngineShape, step: StepModel, load: Workload, limit: Limit, c
 def _open(shape: EngineShape, step: StepModel, load: Workload, limit: Limit, arrivals: float) -> _State:
     full = batch_of(limit.requests, shape, step, load, limit.again)
     if arrivals >= full.requests_per_second:
-        running = full.running
-        return _State(full, full.requests_per_second, running, None, 0.0, 1.0, running, 1.0, limit, _bound(limit, full))
-    people: Population = population_of(
+        return _State(
+            batch=full,
+            rate=full.requests_per_second,
+            running=full.running,
+            waiting=None,
+            queued=0.0,
+            full=1.0,
+            high=full.running,
+            in_progress_seconds=full.step_seconds,
+            neighbours=full.completions_per_step,
+            limit=limit,
+            by=_bound(limit, full),
+        )
+    people = population_of(
         lambda slots: full if slots >= limit.requests else batch_of(slots, shape, step, load), limit.requests, arrivals
     )
+    found, extra = _lumps(step, load, arrivals, people)
+    # While every slot is taken there is no room for more.
+    running = min(full.running, people.running + (1 - people.full) * extra)
     queue = people.queue * (1 + load.output_cv**2) / 2
-    mean = batch_of(max(1.0, people.running), shape, step, load)
     contended = max(0.0, people.mean - people.queue - people.running)
     return _State(
-        batch=mean,
+        batch=batch_of(max(1.0, running), shape, step, load),
         rate=arrivals,
-        running=people.running,
-        waiting=queue + contended,
+        running=running,
+        waiting=queue + contended + arrivals * found / 2,
         queued=queue,
         full=people.full,
         high=people.high,
-        busy=people.busy,
+        in_progress_seconds=found,
+        neighbours=arrivals * found,
         limit=limit,
         by="arrivals",
     )
+
+
+def _lumps(step: StepModel, load: Workload, arrivals: float, people: Population) -> tuple[float, float]:
+    """The mean step that an arrival finds, seconds, and what prompts in one piece add to the mean batch, requests.
+
+    A step with prompts is long, more prompts come during it, and their step is long again: as in a gated queue, with
+    rho the share of time that prompts take, Var(T) = rho·gamma·E[p²]/E[p]·E[T]/(1 - rho²). Arrivals find a step of
+    E[T] + Var(T)/E[T], and each begins with the prompts of those who came in the same one, of which the mean step
+    knows nothing: rho·Var(T)/E[T] of prompt time that the time in the batch stretches for.
+    """
+    per_prompt = step.gamma_seconds * load.computed_prompt_tokens
+    share = min(0.99, arrivals * per_prompt)
+    lumps = share * per_prompt * (1 + load.prompt_cv**2) / (1 - share**2)
+    mean = people.running / arrivals / load.output_tokens
+    stretch = 1 - min(0.99, share + arrivals * step.beta_seconds * load.output_tokens)
+    return people.busy * (mean + lumps), arrivals * share * lumps / stretch
 
 
 def _bound(limit: Limit, batch: Batch) -> str:
@@ -106,12 +139,12 @@ def _prediction(shape: EngineShape, step: StepModel, load: Workload, state: _Sta
     each, shared = held_tokens(load, shape, batch.prefill_steps), shared_tokens(load, shape)
     kv = min(shape.kv_capacity_tokens, kv_tokens(state.running, each, shared, load.prefix_groups))
     times = state.limit.again.times * state.full
-    decode = load.output_tokens - 1
-    mean_step = state.running / state.rate / (decode + (1 + times) * batch.prefill_steps)
-    paused = times * state.limit.again.waiting / max(1.0, decode) / state.rate if times else 0.0
+    prefill = _prefill_seconds(shape, step, load, state, kv)
+    passes, decode = 1 + times, max(1e-9, load.output_tokens - 1)
+    itl = max(0.0, state.running / state.rate - passes * prefill) / decode if decode >= 1 else batch.step_seconds
+    paused = times * state.limit.again.waiting / decode / state.rate if times else 0.0
     grows = state.waiting is None
-    steps_seconds = batch.prefill_steps * step.seconds(max(1.0, batch.running), 0.0, kv)
-    parts = _first_token(load, state, mean_step, steps_seconds, step.gamma_seconds)
+    parts = _first_token(step, load, state, kv)
     high_tokens = step_tokens_quantile(
         load.computed_prompt_tokens, load.prompt_cv, batch.completions_per_step, shape.max_batched_tokens, 0.95
     )
@@ -124,29 +157,33 @@ def _prediction(shape: EngineShape, step: StepModel, load: Workload, state: _Sta
         requests_per_second=state.rate,
         ttft_p50_seconds=None if grows else ttft(parts, 0.50),
         ttft_p95_seconds=None if grows else ttft(parts, 0.95),
-        itl_mean_seconds=mean_step + paused,
-        itl_p95_seconds=max(mean_step, step.seconds(state.high, high_tokens, kv * state.high / state.running)),
+        itl_mean_seconds=itl + paused,
+        itl_p95_seconds=max(itl, step.seconds(state.high, high_tokens, kv * state.high / state.running)),
         preemptions_per_request=times,
         limited_by=state.by,
     )
 
 
-def _first_token(
-    load: Workload, state: _State, mean_step: float, steps_seconds: float, token_seconds: float
-) -> FirstToken:
+def _prefill_seconds(shape: EngineShape, step: StepModel, load: Workload, state: _State, kv: float) -> float:
+    """From the begin of a prompt's first step to the end of its last, with the prompts beside it."""
+    tokens = load.computed_prompt_tokens * (1 + state.neighbours)
+    steps = state.batch.prefill_steps
+    return steps * step.seconds(max(1.0, state.batch.running), min(tokens / steps, shape.max_batched_tokens), kv)
+
+
+def _first_token(step: StepModel, load: Workload, state: _State, kv: float) -> FirstToken:
     batch = state.batch
+    always = state.full >= 1
     return FirstToken(
         queue_probability=state.full,
         queue_seconds=state.queued / state.rate / state.full if state.full > 0 else 0.0,
         # A queue that is always there takes as many completions as it is long: the more, the more evenly they come.
         queue_cv=None if state.by == "arrivals" else 0.5 / max(1.0, state.queued) ** 0.5,
-        in_progress_seconds=mean_step * state.busy,
-        contention_seconds=0.0
-        if state.waiting is not None and state.full >= 1
-        else batch.prefill_wait_steps * mean_step,
-        steps_seconds=steps_seconds,
+        in_progress_seconds=state.in_progress_seconds,
+        contention_seconds=0.0 if always else batch.prefill_wait_steps * batch.step_seconds,
+        steps_seconds=batch.prefill_steps * step.seconds(max(1.0, batch.running), 0.0, kv),
         prompt_tokens=load.computed_prompt_tokens,
         prompt_cv=load.prompt_cv,
-        prompts_per_step=batch.completions_per_step * max(0.0, 1 - 1 / batch.slots),
-        token_seconds=token_seconds,
+        prompts_per_step=state.neighbours,
+        token_seconds=step.gamma_seconds,
     )
