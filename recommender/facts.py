@@ -5,19 +5,24 @@ A fact is what the engine or the device tells; failing that what the inventory s
 which of them is right is not for a program to guess.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
 
-from recommender.gpus import GPUS, Gpu, gpu_of_product
+from recommender import facts_told as telling
+from recommender.facts_told import Said
+from recommender.gpus import GPUS, Gpu
 from recommender.inventory import ServiceConfig
 from recommender.model import Ask, Evidence
-from recommender.sizing.dtypes import WEIGHT_DTYPES, kv_dtype_of, weight_dtype_of
+from recommender.models import Unreadable, common_model, read_config_file
+from recommender.sizing.dtypes import WEIGHT_DTYPES
 from recommender.sizing.model_facts import ModelFacts
 
 T = TypeVar("T")
 _MEMORY = "to show that a change fits in device memory"
-_TENSOR_PARALLEL = "replica:llm_tensor_parallel_size"
+# What a driver counts over what the sheet prints: 1.00 (L4) to 1.07 (H100, H200). A MIG slice has a fraction of it.
+_DRIVER_OVER_SHEET = (0.95, 1.12)
 _NO_SERVICE = ServiceConfig(engine="vllm")  # its engine is not read: a service outside the inventory declares nothing
 
 
@@ -36,14 +41,6 @@ class ServiceFacts:
     asks: tuple[Ask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Said(Generic[T]):
-    """A fact and who says it."""
-
-    value: T
-    source: str
-
-
 @dataclass(slots=True)
 class _Gathering:
     """Sources and asks, in the order in which the facts are looked at."""
@@ -51,13 +48,23 @@ class _Gathering:
     sources: dict[str, str] = field(default_factory=dict)
     asks: list[Ask] = field(default_factory=list)
 
-    def choose(self, name: str, said: Sequence[_Said[T]], ask: Ask, shown: Callable[[T], str] = str) -> T | None:
-        """What the first of `said` says, when nobody contradicts it; otherwise `ask` is asked."""
+    def choose(
+        self,
+        name: str,
+        said: Sequence[Said[T]],
+        ask: Ask,
+        shown: Callable[[T], str] = str,
+        same: Callable[[T], object] = lambda value: value,
+    ) -> T | None:
+        """What the first of `said` says, when nobody contradicts it; otherwise `ask` is asked.
+
+        `same` gives what has to agree of two tellings, `shown` what people are told of one.
+        """
         if not said:
             self.asks.append(ask)
             return None
         first = said[0]
-        other = next((each for each in said if each.value != first.value), None)
+        other = next((each for each in said if same(each.value) != same(first.value)), None)
         if other is not None:
             conflict = f"{first.source} says {shown(first.value)}, {other.source} says {shown(other.value)}"
             how = f"{conflict}: correct the one that is wrong, or {ask.how}"
@@ -72,90 +79,68 @@ def facts_of(service: ServiceConfig | None, evidence: Evidence) -> ServiceFacts:
     config = service or _NO_SERVICE
     key = f"services.{evidence.service}"
     gathering = _Gathering()
-    gpu = gathering.choose("gpu", _gpus(config, evidence), _ask_gpu(key), lambda each: each.name)
-    count = gathering.choose("gpus_per_replica", _counts(config), _ask_count(key))
+    model = _model(gathering, config, evidence, _ask_model(key))
+    gpu = _gpu(gathering, config, evidence, _ask_gpu(key))
+    count = gathering.choose("gpus_per_replica", telling.counts(config), _ask_count(key))
+    ranks = telling.tensor_parallel(config, evidence, count)
+    weights, kv = telling.weight_dtypes(config, evidence, model), telling.kv_dtypes(config, evidence, model)
     return ServiceFacts(
+        model=model,
         gpu=gpu,
         gpus_per_replica=count,
-        tensor_parallel=gathering.choose(
-            "tensor_parallel", _tensor_parallel(config, evidence, count), _ask_tensor_parallel(key)
-        ),
-        weight_dtype=gathering.choose("weight_dtype", _weight_dtypes(config, evidence), _ask_weight_dtype(key)),
-        kv_dtype=gathering.choose("kv_dtype", _kv_dtypes(config, evidence), _ask_kv_dtype(key)),
-        price_per_replica_hour=gathering.choose("price_per_replica_hour", _prices(config), _ask_price(key)),
+        tensor_parallel=gathering.choose("tensor_parallel", ranks, _ask_tensor_parallel(key)),
+        weight_dtype=gathering.choose("weight_dtype", weights, _ask_weight_dtype(key)),
+        kv_dtype=gathering.choose("kv_dtype", kv, _ask_kv_dtype(key)),
+        price_per_replica_hour=gathering.choose("price_per_replica_hour", telling.prices(config), _ask_price(key)),
         sources=gathering.sources,
         asks=tuple(gathering.asks),
     )
 
 
-def _told(evidence: Evidence, name: str) -> Iterator[_Said[str]]:
-    """What replicas and their devices tell in words, each different telling once."""
-    seen: set[str] = set()
-    for instance, facts in sorted(evidence.replica_facts.items()):
-        fact = facts.get(name)
-        if fact is not None and fact.value and fact.value not in seen:
-            seen.add(fact.value)
-            yield _Said(fact.value, f"{instance} ({fact.query})")
+def _gpu(gathering: _Gathering, config: ServiceConfig, evidence: Evidence, ask: Ask) -> Gpu | None:
+    """The product, with the memory that its driver counts where that is known."""
+    gpu = gathering.choose("gpu", telling.gpus(config, evidence), ask, lambda each: each.name)
+    if gpu is None:
+        return None
+    for counted in telling.device_bytes(evidence):
+        if not _DRIVER_OVER_SHEET[0] <= counted.value / gpu.memory_bytes <= _DRIVER_OVER_SHEET[1]:
+            conflict = (
+                f"{gathering.sources.pop('gpu')} says {gpu.name} with {gpu.memory_bytes / 1e9:.0f} GB, "
+                f"{counted.source} counts {counted.value / 1e9:.0f} GB: a slice of a GPU has no row in the table"
+            )
+            gathering.asks.append(ask.model_copy(update={"how": f"{conflict}; {ask.how}"}))
+            return None
+    measured = telling.device_bytes(evidence)
+    return gpu if not measured else replace(gpu, memory_bytes=min(each.value for each in measured))
 
 
-def _gpus(config: ServiceConfig, evidence: Evidence) -> list[_Said[Gpu]]:
-    said = [
-        _Said(gpu, each.source)
-        for each in _told(evidence, "gpu_name")
-        if (gpu := gpu_of_product(each.value)) is not None
-    ]
-    if config.hardware.gpu is not None:
-        said.append(_Said(GPUS[config.hardware.gpu], "inventory: hardware.gpu"))
-    if config.roofline is not None:
-        said.append(_Said(GPUS[config.roofline.gpu], "inventory: roofline.gpu"))
-    return said
+def _model(gathering: _Gathering, config: ServiceConfig, evidence: Evidence, ask: Ask) -> ModelFacts | None:
+    """The model by its own configuration, else by the names that the engine and the inventory have for it."""
+    said: list[Said[ModelFacts]] = []
+    if config.config_of_model is not None:
+        read = read_config_file(Path(config.config_of_model))
+        if isinstance(read, Unreadable):
+            gathering.asks.append(ask.model_copy(update={"how": f"{read.reason}; correct it, or {ask.how}"}))
+            return None
+        said.append(Said(read, f"inventory: model_config ({read.source})"))
+    names = list(telling.told(evidence, "model"))
+    if config.model is not None:
+        names.append(Said(config.model, "inventory: model"))
+    for name in names:
+        known = common_model(name.value)
+        if known is not None:
+            said.append(Said(known, f"{known.source}, named by {name.source}"))
+    return gathering.choose("model", said, ask, lambda each: each.name, _shape)
 
 
-def _counts(config: ServiceConfig) -> list[_Said[int]]:
-    said = []
-    if config.hardware.gpus_per_replica is not None:
-        said.append(_Said(config.hardware.gpus_per_replica, "inventory: hardware.gpus_per_replica"))
-    if config.roofline is not None:
-        said.append(_Said(config.roofline.gpus_per_replica, "inventory: roofline.gpus_per_replica"))
-    if config.cost is not None and config.cost.per_gpu_hour is not None:
-        said.append(_Said(config.cost.gpus_per_replica, "inventory: cost.gpus_per_replica"))
-    return said
+def _shape(model: ModelFacts) -> tuple[object, ...]:
+    """What two tellings of one model must have in common."""
+    return (model.layers, model.hidden_size, model.heads, model.kv_heads, model.head_dim, model.parameters)
 
 
-def _tensor_parallel(config: ServiceConfig, evidence: Evidence, gpus: int | None) -> list[_Said[int]]:
-    said = []
-    for instance, readings in sorted(evidence.replica_readings.items()):
-        reading = readings.get(_TENSOR_PARALLEL)
-        if reading is not None and reading.value is not None and reading.value >= 1:
-            said.append(_Said(int(reading.value), f"{instance} ({reading.query})"))
-    declared = config.settings.declared().get("tensor_parallel_size")
-    if isinstance(declared, int):
-        said.append(_Said(declared, "inventory: settings.tensor_parallel_size"))
-    if not said and gpus == 1:
-        said.append(_Said(1, "one GPU a replica"))
-    return said
-
-
-def _weight_dtypes(config: ServiceConfig, evidence: Evidence) -> list[_Said[str]]:
-    words = [*_told(evidence, "weight_dtype"), *_told(evidence, "quantization")]
-    declared = config.settings.declared().get("weight_quantization")
-    if isinstance(declared, str):
-        words.append(_Said(declared, "inventory: settings.weight_quantization"))
-    if config.hardware.weight_dtype is not None:
-        words.append(_Said(config.hardware.weight_dtype, "inventory: hardware.weight_dtype"))
-    return [_Said(meant, each.source) for each in words if (meant := weight_dtype_of(each.value)) is not None]
-
-
-def _kv_dtypes(config: ServiceConfig, evidence: Evidence) -> list[_Said[str]]:
-    words = list(_told(evidence, "kv_cache_dtype"))
-    declared = config.settings.declared().get("kv_cache_dtype")
-    if isinstance(declared, str):
-        words.append(_Said(declared, "inventory: settings.kv_cache_dtype"))
-    return [_Said(meant, each.source) for each in words if (meant := kv_dtype_of(each.value)) is not None]
-
-
-def _prices(config: ServiceConfig) -> list[_Said[float]]:
-    return [] if config.cost is None else [_Said(config.cost.replica_hour, "inventory: cost")]
+def _ask_model(key: str) -> Ask:
+    how = f"set {key}.model_config to the path of its Hugging Face config.json, or {key}.model to a name of the table"
+    return Ask(fact="model", needed_for=_MEMORY, how=how)
 
 
 def _ask_gpu(key: str) -> Ask:

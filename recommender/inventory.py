@@ -274,6 +274,7 @@ class ServiceConfig(_Config):
     scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
     settings: DeclaredSettings = DeclaredSettings()
+    config_of_model: Argument | None = Field(default=None, alias="model_config")  # path of its Hugging Face config.json
     hardware: HardwareConfig = HardwareConfig()
     roofline: RooflineConfig | None = None
     cost: CostConfig | None = None

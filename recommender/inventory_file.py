@@ -129,8 +129,9 @@ def _legal_keys(annotation: Any, path: Path) -> list[str]:  # noqa: ANN401 - a t
         return next((keys for arg in get_args(annotation) if (keys := _legal_keys(arg, path))), [])
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if not path:
-            return list(annotation.model_fields)
-        entry = annotation.model_fields.get(str(path[0]))
+            return [entry.alias or name for name, entry in annotation.model_fields.items()]
+        fields = {entry.alias or name: entry for name, entry in annotation.model_fields.items()}
+        entry = fields.get(str(path[0]))
         return [] if entry is None else _legal_keys(entry.annotation, path[1:])
     if origin is dict and path:
         return _legal_keys(get_args(annotation)[1], path[1:])

@@ -50,13 +50,13 @@ def weight_bytes(parameters: float, dtype: str) -> float:
 
 
 def model_weight_bytes(model: ModelFacts, dtype: str, *, ranks: int = 1) -> float:
-    """Bytes of a model's weights on one of `ranks` GPUs: all but the embeddings in `dtype`, those in 16 bits.
+    """Bytes of a model's weights on one of `ranks` GPUs: in `dtype`, but for what quantization leaves in 16 bits.
 
-    Quantized checkpoints leave the token table and the output head as they are; a GGUF file quantizes them as well.
+    That is the token table and the output head for the most part; a GGUF file quantizes them as well.
     """
     if dtype not in WEIGHT_DTYPES:
         raise ValueError(f"'{dtype}' is not a known type of weights; known are {', '.join(WEIGHT_DTYPES)}")
-    kept = 0.0 if WEIGHT_DTYPES[dtype].whole_file or WEIGHT_DTYPES[dtype].bits >= 16 else model.embedding_parameters  # noqa: PLR2004 - 16 bits is what the embeddings have
+    kept = 0.0 if WEIGHT_DTYPES[dtype].whole_file or WEIGHT_DTYPES[dtype].bits >= 16 else model.kept_parameters  # noqa: PLR2004 - 16 bits is what they are left in
     return (weight_bytes(model.parameters - kept, dtype) + weight_bytes(kept, "bf16")) / ranks
 
 

@@ -34,9 +34,9 @@ class ModelFacts:
     active_parameters: float  # that one token passes; of a dense model all
     vocab_size: int
     max_length: int | None  # tokens of one sequence
-    weight_dtype: str  # of the checkpoint, embeddings aside
+    weight_dtype: str | None  # of the checkpoint; None where its name leaves that open, as a tag of Ollama does
     source: str
-    embedding_parameters: float = 0.0  # token table and output head: what quantization mostly leaves in 16 bits
+    kept_parameters: float = 0.0  # that quantization leaves in 16 bits: token table and output head, for the most part
     activation_dtype: str = "bf16"  # what "auto" makes the KV cache
     experts: int = 0  # of one layer; 0: dense
     experts_per_token: int = 0
