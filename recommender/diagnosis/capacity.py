@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, any_of
+from recommender.diagnosis.checks import Discriminator, Scope, any_of, defining
 from rules.catalog import Bottleneck
 
 Discriminate = Callable[[Scope], tuple[Discriminator, ...]]
@@ -18,23 +18,23 @@ def _predicted_saturation(scope: Scope) -> tuple[Discriminator, ...]:
     reporting = scope.at_least(
         "replicas whose load is known", "service:llm_replicas_reporting:ratio", "replicas_reporting_min_ratio"
     )
-    return (Discriminator(full, defining=True), Discriminator(reporting, defining=True))
+    return (
+        defining(full, "demand that does not grow beyond what there is"),
+        defining(reporting, "replicas of which load is not known"),
+    )
 
 
 def _over_provisioned(scope: Scope) -> tuple[Discriminator, ...]:
     # That nothing else speaks against it (budgets, roll-outs, forecasts, queues) is in the flag.
+    usage = scope.below("capacity in use with fewer replicas", "service:llm_scale_in_usage:max", "scale_in_usage_ratio")
+    left = scope.at_least("that would leave", "service:llm_scale_in_replicas:count", "scale_in_replicas_min")
     return (
-        Discriminator(
-            scope.below(
-                "capacity in use with fewer replicas", "service:llm_scale_in_usage:max", "scale_in_usage_ratio"
-            ),
-            defining=True,
+        defining(usage, "replicas that are needed"),
+        defining(left, "replicas that are there in case one fails"),
+        defining(
+            scope.positive("safe to scale in:", "service:llm_scale_in:safe"),
+            "a trough, a roll-out, or a budget that burns",
         ),
-        Discriminator(
-            scope.at_least("that would leave", "service:llm_scale_in_replicas:count", "scale_in_replicas_min"),
-            defining=True,
-        ),
-        Discriminator(scope.positive("safe to scale in:", "service:llm_scale_in:safe"), defining=True),
     )
 
 
@@ -44,7 +44,7 @@ def _cost_per_token(scope: Scope) -> tuple[Discriminator, ...]:
         "service:llm_cost_per_million_tokens:ratio_of_week",
         "cost_high_ratio",
     )
-    return (Discriminator(dear, defining=True),)
+    return (defining(dear, "what tokens have cost all week"),)
 
 
 CAPACITY: Mapping[Bottleneck, Discriminate] = {

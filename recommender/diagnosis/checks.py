@@ -5,21 +5,43 @@ Prometheus does not have: the shipped default is not put in its place, because t
 rules that a site runs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import ge, le, lt
 
 from recommender.evidence import signal_query, unit_of
 from recommender.figures import figure
-from recommender.model import Check, Evidence, Reading
+from recommender.model import Check, CheckWeight, Evidence, Reading
 from rules.catalog import THRESHOLDS, Threshold
 
 
 @dataclass(frozen=True, slots=True)
 class Discriminator:
-    """A check and whether it defines the class: a defining check that disagrees shows a look-alike."""
+    """A check, what it counts for, and what it is when the check disagrees."""
 
     check: Check
-    defining: bool = False
+    weight: CheckWeight
+    otherwise: str = ""
+
+
+def defining(check: Check, otherwise: str = "") -> Discriminator:
+    """The class is this: that it disagrees shows a look-alike."""
+    return Discriminator(check, CheckWeight.DEFINING, otherwise)
+
+
+def expected(check: Check, otherwise: str = "") -> Discriminator:
+    """The class shows this, as a rule; that it is unknown makes the class less certain."""
+    return Discriminator(check, CheckWeight.EXPECTED, otherwise)
+
+
+def hint(check: Check, otherwise: str = "") -> Discriminator:
+    """It counts where it is known, and many sites do not know it."""
+    return Discriminator(check, CheckWeight.HINT, otherwise)
+
+
+def harm(check: Check, otherwise: str = "") -> Discriminator:
+    """What the class slows down is slow; where it is not, the class holds and explains nothing."""
+    return Discriminator(check, CheckWeight.HARM, otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +53,30 @@ class Scope:
 
     def reading(self, signal: str) -> Reading:
         """The reading of a signal, by its level; with value None when it is absent."""
-        service = self.evidence.service
-        if signal.startswith("service:") or self.instance is None:
-            found = self.evidence.service_readings.get(signal)
-            query = signal_query(signal, service=service)
-            return found or Reading(name=signal, query=query, value=None, unit=unit_of(signal))
-        found = self.evidence.replica_readings.get(self.instance, {}).get(signal)
-        query = signal_query(signal, service=service, instance=self.instance)
-        return found or Reading(name=signal, query=query, value=None, unit=unit_of(signal), instance=self.instance)
+        of_service = self.instance is None or signal.startswith("service:")
+        readings = (
+            self.evidence.service_readings
+            if of_service
+            else self.evidence.replica_readings.get(self.instance or "", {})
+        )
+        found = readings.get(signal)
+        return found if found is not None else self._absent(signal, of_service=of_service)
+
+    def _absent(self, signal: str, *, of_service: bool) -> Reading:
+        if of_service:
+            query = signal_query(signal, service=self.evidence.service)
+            return Reading(name=signal, query=query, value=None, unit=unit_of(signal))
+        instance = self.instance or ""
+        if signal.startswith("replica:"):
+            query = signal_query(signal, service=self.evidence.service, instance=instance)
+        else:
+            placed = self.evidence.placements.get(instance)
+            query = signal_query(signal, node=placed.node) if placed and placed.node else signal_query(signal)
+        return Reading(name=signal, query=query, value=None, unit=unit_of(signal), instance=instance)
+
+    def value(self, signal: str) -> float | None:
+        """The value of a signal, by its level."""
+        return self.reading(signal).value
 
     def at_least(self, label: str, signal: str, threshold: str) -> Check:
         """The signal reaches the threshold of this name."""
@@ -94,6 +132,39 @@ class Scope:
         agrees = None if reading.value is None else reading.value == 0
         text = f"{label} is unknown" if agrees is None else f"{label} {figure(reading.value, reading.unit)}"
         return _check(text, reading, None, 0.0, agrees=agrees)
+
+    def ratio_at_least(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+        """The first signal over the second reaches the threshold of this name; unknown where the second is zero."""
+        return self._ratio(label, signals, threshold, ge, ("at or above", "below"))
+
+    def ratio_below(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+        """The first signal over the second is below the threshold of this name; unknown where the second is zero."""
+        return self._ratio(label, signals, threshold, lt, ("below", "at or above"))
+
+    def ratio_at_most(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+        """The first signal over the second is at or below the threshold of this name; unknown where the second is 0."""
+        return self._ratio(label, signals, threshold, le, ("at or below", "above"))
+
+    def _ratio(
+        self,
+        label: str,
+        signals: tuple[str, str],
+        threshold: str,
+        holds: Callable[[float, float], bool],
+        words: tuple[str, str],
+    ) -> Check:
+        over, under = self.reading(signals[0]), self.reading(signals[1])
+        limit = self.evidence.thresholds.get(threshold)
+        ratio = over.value / under.value if over.value is not None and under.value else None
+        agrees = None if ratio is None or limit is None else holds(ratio, limit)
+        if ratio is None:
+            text = f"{label} is unknown"
+        elif limit is None:
+            text = f"{label} {figure(ratio)}, its limit is unknown"
+        else:
+            text = f"{label} {figure(ratio)}, {words[0] if agrees else words[1]} {figure(limit)}"
+        resolved = THRESHOLDS[threshold].resolved
+        return Check(text=text, agrees=agrees, readings=(over, under), threshold=resolved, threshold_value=limit)
 
     def _against(self, label: str, signal: str, threshold: Threshold, *, high: bool) -> Check:
         reading = self.reading(signal)

@@ -1,14 +1,17 @@
 """What tells each bottleneck from its look-alikes (tuning §1 and the matrix of §1.1).
 
-One function a class, from a scope to its discriminators. Labels are words that read well before a figure.
+One function a class, from a scope to its discriminators. Labels are words that read well before a figure; `otherwise`
+says what it is when a check disagrees.
 """
 
 from collections.abc import Callable, Mapping
 
 from recommender.diagnosis.capacity import CAPACITY
-from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
+from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of, defining, expected, hint
 from recommender.diagnosis.fleet import FLEET
 from recommender.diagnosis.hardware import HARDWARE
+from recommender.diagnosis.hosts import HOSTS
+from recommender.diagnosis.shared import clocks_high, cpus_free, queue_bound
 from recommender.model import Check, Confirmation, Reading
 from rules.catalog import Bottleneck
 
@@ -23,58 +26,22 @@ def condition(confirmation: Confirmation) -> Check:
 
 def _target_down(scope: Scope) -> tuple[Discriminator, ...]:
     signal = "service:llm_replicas_up:count" if scope.instance is None else "replica:llm_up"
-    return (Discriminator(scope.zero("engines that answer:", signal), defining=True),)
+    return (defining(scope.zero("engines that answer:", signal), "a restart that is over"),)
 
 
 def _engine_frozen(scope: Scope) -> tuple[Discriminator, ...]:
     return (
-        Discriminator(scope.positive("batch", "replica:llm_requests_running"), defining=True),
-        Discriminator(
-            scope.zero("tokens per second over 30 s:", "replica:llm_generation_tokens:rate30s"), defining=True
+        defining(scope.positive("batch", "replica:llm_requests_running"), "an idle engine"),
+        defining(
+            scope.zero("tokens per second over 30 s:", "replica:llm_generation_tokens:rate30s"), "an engine that works"
         ),
-    )
-
-
-def _host_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
-    some, full = "node:host_memory_pressure_some:ratio_rate2m", "node:host_memory_pressure_full:ratio_rate2m"
-    short = any_of(
-        scope.below("available host memory", "node:host_memory_available:ratio", "host_memory_available_low_ratio"),
-        scope.at_least("time stalled on memory", some, "host_memory_pressure_some_high_ratio"),
-        scope.at_least("time fully stalled on memory", full, "host_memory_pressure_full_high_ratio"),
-        scope.positive("processes killed for memory in 30m:", "node:host_oom_kills:increase30m"),
-    )
-    return (Discriminator(short, defining=True),)
-
-
-def _host_cpu_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    busy = any_of(
-        scope.at_least("host CPU", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio"),
-        scope.at_least("time waiting for a CPU", "node:host_cpu_pressure:ratio_rate2m", "host_cpu_pressure_high_ratio"),
-    )
-    # A busy host whose engine keeps its latency promise and whose GPUs work is no bottleneck of this service.
-    starved = any_of(
-        scope.below("busiest GPU", "gpu:gpu_utilization:ratio", "gpu_utilization_starved_ratio"),
-        scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
-        all_of(
-            scope.over_objective("TTFT p95", "replica:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
-            scope.below(
-                "queue share of TTFT", "replica:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio"
-            ),
+        hint(scope.zero("steps per second over 30 s:", "replica:llm_engine_steps:rate30s"), "an engine that works"),
+        hint(
+            scope.zero("prompt tokens per second over 30 s:", "replica:llm_prompt_tokens:rate30s"),
+            "an engine that computes prompts, or embeddings",
         ),
+        hint(scope.positive("awake:", "replica:llm_engine_awake"), "an engine that sleeps"),
     )
-    return (
-        Discriminator(busy, defining=True),
-        Discriminator(starved, defining=True),
-        Discriminator(_kv_not_full(scope)),
-    )
-
-
-def _gpu_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
-    full = any_of(
-        scope.at_least("device memory in use", "gpu:gpu_memory_used:ratio", "gpu_memory_used_high_ratio"),
-        scope.below("free device memory", "gpu:gpu_memory_free_bytes", "gpu_memory_free_low_bytes"),
-    )
-    return (Discriminator(full, defining=True),)
 
 
 def _kv_cache_pressure(scope: Scope) -> tuple[Discriminator, ...]:
@@ -87,45 +54,61 @@ def _kv_cache_pressure(scope: Scope) -> tuple[Discriminator, ...]:
         ),
     )
     full = scope.at_least("mean KV usage", "replica:llm_kv_cache_usage:avg2m", "kv_cache_usage_high_ratio")
-    harm = any_of(
+    hurts = any_of(
         scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"),
         scope.positive("preemptions per second", "replica:llm_preemptions:rate1m"),
     )
     return (
-        Discriminator(any_of(full, thrash), defining=True),
-        Discriminator(harm, defining=True),
-        Discriminator(
-            scope.below("batch limit in use", "replica:llm_admission_fullness:ratio_avg2m", "admission_fullness_ratio")
+        defining(any_of(full, thrash), "requests that wait for something else than KV: slots, prompts or CPUs"),
+        defining(hurts, "a full and healthy batch"),
+        expected(
+            scope.below("batch limit in use", "replica:llm_admission_fullness:ratio_avg2m", "admission_fullness_ratio"),
+            "the batch limit",
         ),
-        Discriminator(_queue_bound(scope)),
+        expected(queue_bound(scope), "time to the first token that is spent elsewhere"),
+        hint(clocks_high(scope), "a GPU whose clocks are held down"),
+        hint(cpus_free(scope), "host CPUs that hold the engine back"),
     )
 
 
 def _admission_limited(scope: Scope) -> tuple[Discriminator, ...]:
     return (
-        Discriminator(
+        defining(
             scope.at_least(
                 "batch limit in use", "replica:llm_admission_fullness:ratio_avg2m", "admission_fullness_ratio"
             ),
-            defining=True,
+            "requests that wait for something else than slots: prompts (the token budget), CPUs or KV",
         ),
-        Discriminator(scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"), defining=True),
-        Discriminator(
-            scope.below("mean KV usage", "replica:llm_kv_cache_usage:avg2m", "kv_cache_usage_room_ratio"), defining=True
+        defining(
+            scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"),
+            "a burst, or a limit before the engine",
         ),
-        Discriminator(scope.zero("preemptions per second:", "replica:llm_preemptions:rate1m"), defining=True),
-        Discriminator(_queue_bound(scope)),
-        Discriminator(scope.within_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds")),
+        defining(
+            scope.below("mean KV usage", "replica:llm_kv_cache_usage:avg2m", "kv_cache_usage_room_ratio"),
+            "KV-cache pressure: more slots would fill what is full",
+        ),
+        defining(
+            scope.zero("preemptions per second:", "replica:llm_preemptions:rate1m"),
+            "KV-cache pressure: running requests are thrown out",
+        ),
+        expected(queue_bound(scope), "time to the first token that is spent computing prompts"),
+        expected(
+            scope.within_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+            "decode steps that are slow, which more slots would make worse",
+        ),
+        hint(clocks_high(scope), "a GPU whose clocks are held down"),
+        hint(cpus_free(scope), "host CPUs that hold the engine back"),
     )
 
 
 def _queue_buildup(scope: Scope) -> tuple[Discriminator, ...]:
     return (
-        Discriminator(scope.positive("requests waiting:", "service:llm_requests_waiting:sum"), defining=True),
-        Discriminator(
+        defining(scope.positive("requests waiting:", "service:llm_requests_waiting:sum"), "a burst that is over"),
+        expected(
             scope.at_least(
                 "queue share of TTFT", "service:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio"
-            )
+            ),
+            "time to the first token that is spent elsewhere",
         ),
     )
 
@@ -136,7 +119,10 @@ def _high_latency(scope: Scope) -> tuple[Discriminator, ...]:
         scope.over_objective("ITL p95", "service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
     )
     enough = scope.at_least("first tokens in 5m:", "service:llm_ttft_seconds_events:count5m", "min_ttft_events")
-    return (Discriminator(over, defining=True), Discriminator(enough, defining=True))
+    return (
+        defining(over, "answers that are longer: neither the first token nor the gap between tokens is late"),
+        defining(enough, "too few requests for a quantile"),
+    )
 
 
 def _slo_burn(scope: Scope) -> tuple[Discriminator, ...]:
@@ -150,13 +136,23 @@ def _slo_burn(scope: Scope) -> tuple[Discriminator, ...]:
         promises.append(
             ("end-to-end p95", "service:llm_request_duration_seconds:p95_5m", "request_duration_p95_seconds")
         )
-    return (Discriminator(any_of(*(scope.over_objective(*promise) for promise in promises))),)
+    return (expected(any_of(*(scope.over_objective(*promise) for promise in promises)), "a burn that is over"),)
 
 
 def _low_throughput(scope: Scope) -> tuple[Discriminator, ...]:
+    rates = "replica:llm_generation_tokens_backlog:rate5m", "replica:llm_generation_tokens_capability:max1d"
+    mix = "replica:llm_prompt_tokens:rate5m", "replica:llm_generation_tokens:rate5m"
     return (
-        Discriminator(scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"), defining=True),
-        Discriminator(scope.positive("own best token rate", "replica:llm_generation_tokens_capability:max1d")),
+        defining(scope.positive("shortest queue over 2m", "replica:llm_requests_waiting:min2m"), "low traffic"),
+        expected(scope.positive("own best token rate", "replica:llm_generation_tokens_capability:max1d")),
+        hint(
+            scope.ratio_below("token rate over its own best", rates, "throughput_of_capability_low_ratio"),
+            "an engine that gives what it can",
+        ),
+        hint(
+            scope.ratio_below("prompt tokens per generated token", mix, "prefill_heavy_prompt_per_generation_ratio"),
+            "prompts that outweigh answers",
+        ),
     )
 
 
@@ -165,29 +161,19 @@ def _cache_inefficiency(scope: Scope) -> tuple[Discriminator, ...]:
     broken = scope.zero("external KV caches that work:", "replica:llm_external_cache_healthy")
     missed = scope.below("prefix-cache hits", "service:llm_prefix_cache_hit:ratio_rate5m", "prefix_cache_hit_low_ratio")
     long = scope.at_least("mean prompt", "service:llm_request_prompt_tokens:mean_5m", "prefix_cache_long_prompt_tokens")
-    # Hits fall when a full cache evicts prefixes: that is KV pressure.
     room = scope.below("highest KV usage", "service:llm_kv_cache_usage:max", "kv_cache_usage_high_ratio")
     if broken.agrees:
-        return (Discriminator(broken, defining=True),)
-    return tuple(Discriminator(check, defining=True) for check in (missed, long, room))
-
-
-def _queue_bound(scope: Scope) -> Check:
-    return scope.at_least(
-        "queue share of TTFT", "replica:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio"
+        return (defining(broken, "a cache that works"),)
+    return (
+        defining(missed, "a cache that is used"),
+        defining(long, "prompts that are too short to matter"),
+        defining(room, "KV-cache pressure, which evicts prefixes"),
     )
-
-
-def _kv_not_full(scope: Scope) -> Check:
-    return scope.below("mean KV usage", "replica:llm_kv_cache_usage:avg2m", "kv_cache_usage_high_ratio")
 
 
 DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     Bottleneck.TARGET_DOWN: _target_down,
     Bottleneck.ENGINE_FROZEN: _engine_frozen,
-    Bottleneck.HOST_MEMORY_PRESSURE: _host_memory_pressure,
-    Bottleneck.HOST_CPU_SATURATION: _host_cpu_saturation,
-    Bottleneck.GPU_MEMORY_PRESSURE: _gpu_memory_pressure,
     Bottleneck.KV_CACHE_PRESSURE: _kv_cache_pressure,
     Bottleneck.ADMISSION_LIMITED: _admission_limited,
     Bottleneck.QUEUE_BUILDUP: _queue_buildup,
@@ -198,4 +184,5 @@ DISCRIMINATORS: Mapping[Bottleneck, Discriminate] = {
     **FLEET,
     **CAPACITY,
     **HARDWARE,
+    **HOSTS,
 }

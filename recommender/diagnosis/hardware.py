@@ -1,20 +1,33 @@
-"""What tells the bottlenecks of GPUs and hosts from their look-alikes (tuning §1, B12-B19).
+"""What tells the bottlenecks of GPUs from their look-alikes (tuning §1, B01, B12-B14, B19).
 
-Of a node with several GPUs the worst value counts, since which replica runs on which GPU is not known.
+Of several GPUs the worst value counts: of a replica's own where something tells them, else of all of its node's.
 """
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of
+from recommender.diagnosis.checks import Discriminator, Scope, any_of, defining, expected, harm, hint
+from recommender.diagnosis.shared import kv_not_full, late, slowed
 from rules.catalog import Bottleneck
 
 Discriminate = Callable[[Scope], tuple[Discriminator, ...]]
 
 _BRAKE = "gpu:gpu_power_brake:ratio_avg5m"
+_UNHURT = "a GPU that is as fast as it was"
+
+
+def _gpu_memory_pressure(scope: Scope) -> tuple[Discriminator, ...]:
+    full = any_of(
+        scope.at_least("device memory in use", "gpu:gpu_memory_used:ratio", "gpu_memory_used_high_ratio"),
+        scope.below("free device memory", "gpu:gpu_memory_free_bytes", "gpu_memory_free_low_bytes"),
+    )
+    return (
+        defining(full, "memory that was freed"),
+        hint(kv_not_full(scope), "KV-cache pressure, if device memory does not grow"),
+    )
 
 
 def _gpu_thermal_throttle(scope: Scope) -> tuple[Discriminator, ...]:
-    slowed = any_of(
+    hot = any_of(
         scope.at_least(
             "time that heat held clocks down",
             "gpu:gpu_throttled_thermal:ratio_rate5m",
@@ -22,23 +35,40 @@ def _gpu_thermal_throttle(scope: Scope) -> tuple[Discriminator, ...]:
         ),
         scope.at_least("time in hardware slowdown", "gpu:gpu_hw_slowdown:ratio_avg5m", "gpu_hw_slowdown_high_ratio"),
     )
-    return (Discriminator(slowed, defining=True), Discriminator(scope.zero("time with a power brake:", _BRAKE)))
+    return (
+        defining(hot, "a warm GPU at full clocks"),
+        expected(scope.zero("time with a power brake:", _BRAKE), "an external power brake"),
+        hint(scope.positive("busiest GPU", "gpu:gpu_utilization:ratio"), "an idle GPU, which loses nothing"),
+        harm(slowed(scope), _UNHURT),
+    )
 
 
 def _gpu_power_limit(scope: Scope) -> tuple[Discriminator, ...]:
     capped = scope.at_least(
         "time at the power cap", "gpu:gpu_throttled_power:ratio_rate5m", "gpu_throttled_power_high_ratio"
     )
-    hot = scope.below(
+    cool = scope.below(
         "time that heat held clocks down",
         "gpu:gpu_throttled_thermal:ratio_rate5m",
         "gpu_throttled_thermal_high_ratio",
     )
-    return (Discriminator(capped, defining=True), Discriminator(hot, defining=True))
+    limits = "gpu:gpu_power_limit_watts", "gpu:gpu_power_default_limit_watts"
+    return (
+        defining(capped, "a GPU below its cap"),
+        defining(cool, "heat"),
+        hint(
+            scope.ratio_below("power limit over the device's default", limits, "gpu_power_limit_low_ratio"),
+            "a busy GPU at the limit that it came with",
+        ),
+        harm(slowed(scope), _UNHURT),
+    )
 
 
 def _gpu_power_brake(scope: Scope) -> tuple[Discriminator, ...]:
-    return (Discriminator(scope.positive("time with a power brake", _BRAKE), defining=True),)
+    return (
+        defining(scope.positive("time with a power brake", _BRAKE), "heat, or a change of performance state"),
+        harm(slowed(scope), _UNHURT),
+    )
 
 
 def _gpu_fault(scope: Scope) -> tuple[Discriminator, ...]:
@@ -48,7 +78,7 @@ def _gpu_fault(scope: Scope) -> tuple[Discriminator, ...]:
         scope.positive("failed row remaps:", "gpu:gpu_row_remap_failure"),
         scope.zero("GPUs that can be read:", "gpu:gpu_up"),
     )
-    return (Discriminator(broken, defining=True),)
+    return (defining(broken, "a fault of a program (Xid 13, 31, 43, 45, 68, 109), which a roll-back mends"),)
 
 
 def _gpu_link_degraded(scope: Scope) -> tuple[Discriminator, ...]:
@@ -57,73 +87,31 @@ def _gpu_link_degraded(scope: Scope) -> tuple[Discriminator, ...]:
         scope.at_least("NVLink errors in 1h", "gpu:gpu_nvlink_errors:increase1h", "gpu_nvlink_errors_high_per_hour"),
         scope.below_one("PCIe lanes in use", "gpu:gpu_pcie_link_width:ratio"),
     )
-    return (Discriminator(bad, defining=True),)
+    return (
+        defining(bad, "a link that is sound"),
+        hint(scope.positive("busiest GPU", "gpu:gpu_utilization:ratio"), "an idle GPU that narrows its link"),
+        harm(late(scope), "a link that carries enough"),
+    )
 
 
 def _gpu_repair_pending(scope: Scope) -> tuple[Discriminator, ...]:
-    return (Discriminator(scope.positive("repairs pending:", "gpu:gpu_row_remap_pending"), defining=True),)
-
-
-def _engine_thread_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    hot = scope.at_least(
-        "busiest thread of an engine", "node:host_engine_busiest_thread:ratio_rate2m", "engine_thread_busy_high_ratio"
-    )
-    # Engines spin while they wait: a hot thread whose GPUs work is fine.
-    held_back = any_of(
-        scope.below("busiest GPU", "gpu:gpu_utilization:ratio", "gpu_utilization_starved_ratio"),
-        scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
-    )
-    return (
-        Discriminator(hot, defining=True),
-        Discriminator(held_back, defining=True),
-        Discriminator(scope.below("host CPU", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio")),
-    )
-
-
-def _disk_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    slow = any_of(
-        scope.at_least(
-            "time all work waited for I/O", "node:host_io_pressure_full:ratio_rate2m", "io_pressure_full_high_ratio"
-        ),
-        scope.at_least("time of a disk request", "node:host_disk_await_seconds", "disk_await_high_seconds"),
-    )
-    return (
-        Discriminator(scope.at_least("busiest disk", "node:host_disk_busy:ratio", "disk_busy_high_ratio")),
-        Discriminator(slow, defining=True),  # busy alone is how a disk works that serves many requests at once
-    )
-
-
-def _filesystem_full(scope: Scope) -> tuple[Discriminator, ...]:
-    available = scope.below(
-        "available space", "node:host_filesystem_available:ratio", "filesystem_filling_available_ratio"
-    )
-    return (Discriminator(available, defining=True),)
-
-
-def _network_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    bad = any_of(
-        scope.at_least("busiest link", "node:host_network_utilization:ratio", "network_utilization_high_ratio"),
-        scope.at_least("packets with errors", "node:host_network_errors:ratio", "network_errors_high_ratio"),
-    )
-    return (Discriminator(bad, defining=True),)
+    return (defining(scope.positive("repairs pending:", "gpu:gpu_row_remap_pending"), "memory that was repaired"),)
 
 
 def _interconnect_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    full = all_of(
-        any_of(
-            scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
-            scope.at_least("busiest NVLink", "gpu:gpu_nvlink_bytes:rate5m", "gpu_nvlink_busy_high_bytes_per_second"),
-        ),
-        scope.positive("batch", "replica:llm_requests_running:avg2m"),
+    full = any_of(
+        scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
+        scope.at_least("busiest NVLink", "gpu:gpu_nvlink_bytes:rate5m", "gpu_nvlink_busy_high_bytes_per_second"),
     )
-    return (Discriminator(full, defining=True),)
+    return (
+        defining(full, "a link that has room"),
+        defining(scope.positive("batch", "replica:llm_requests_running:avg2m"), "weights that are loaded"),
+        harm(late(scope), "transfers that nobody waits for"),
+    )
 
 
 HARDWARE: Mapping[Bottleneck, Discriminate] = {
-    Bottleneck.ENGINE_THREAD_SATURATION: _engine_thread_saturation,
-    Bottleneck.DISK_SATURATION: _disk_saturation,
-    Bottleneck.FILESYSTEM_FULL: _filesystem_full,
-    Bottleneck.NETWORK_SATURATION: _network_saturation,
+    Bottleneck.GPU_MEMORY_PRESSURE: _gpu_memory_pressure,
     Bottleneck.GPU_FAULT: _gpu_fault,
     Bottleneck.GPU_LINK_DEGRADED: _gpu_link_degraded,
     Bottleneck.GPU_REPAIR_PENDING: _gpu_repair_pending,

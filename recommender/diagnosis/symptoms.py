@@ -47,6 +47,26 @@ RISKS = frozenset({Bottleneck.GPU_REPAIR_PENDING})
 QUEUE_CAUSES = (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED)
 
 
+_PROMISES = (
+    ("service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+    ("service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+    ("service:llm_request_errors:ratio_rate5m", "error_ratio"),
+    ("service:llm_request_duration_seconds:p95_5m", "request_duration_p95_seconds"),
+)
+
+
+def broken_promises(evidence: Evidence) -> frozenset[str]:
+    """Names of the objectives that the service is over at this moment, as far as that is known."""
+    scope = Scope(evidence)
+    return frozenset(name for signal, name in _PROMISES if scope.over_objective("", signal, name).agrees)
+
+
+def queues_for_first_token(evidence: Evidence) -> bool | None:
+    """Whether queueing is most of the time to the first token; None when that is not known."""
+    share = "service:llm_queue_share_of_ttft:ratio_rate5m"
+    return Scope(evidence).at_least("", share, "queue_share_of_ttft_high_ratio").agrees
+
+
 def explain(evidence: Evidence) -> str:
     """Where the time goes, in a sentence or two; empty when nothing is over its objective and nothing waits."""
     scope = Scope(evidence)

@@ -58,7 +58,8 @@ class Finding(Model):
     """One bottleneck considered, with its discriminators.
 
     Confidence is coverage (what is known of what the class asks) times agreement (what agrees of what is known); a
-    rejected finding has none. `agrees`, `disagrees` and `unknown` are the texts of `checks`, sorted by their answer.
+    rejected finding has none. `checks` are those that count: hints that are unknown do not, and are in `unknown` only.
+    `agrees`, `disagrees` and `unknown` are texts by their answer.
     """
 
     bottleneck: Bottleneck

@@ -133,7 +133,9 @@ def test_a_signal_that_is_missing_is_not_health(
     del steady["replica:llm_kv_cache_usage:avg2m"]
     diagnosis = diagnose(evidence_of(steady))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert len(diagnosis.missing) == 3
+    (missing,) = diagnosis.missing
+    assert missing.signal == "replica:llm_kv_cache_usage:avg2m"
+    assert len(missing.instances) == 3
     hinted = diagnose(evidence_of(steady), _hint(Bottleneck.KV_CACHE_PRESSURE))
     assert hinted.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
 
@@ -144,7 +146,7 @@ def test_a_threshold_that_prometheus_lacks_is_unknown_and_not_the_shipped_defaul
     evidence = evidence_of(signals("saturated"), (Bottleneck.ADMISSION_LIMITED,), thresholds={})
     diagnosis = diagnose(evidence, _hint(Bottleneck.ADMISSION_LIMITED))
     assert diagnosis.status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
-    assert "service:threshold:kv_cache_usage_room_ratio" in _queries(diagnosis)
+    assert 'service:threshold:kv_cache_usage_room_ratio{service="chat"}' in _queries(diagnosis)
 
 
 def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
@@ -153,7 +155,7 @@ def test_a_threshold_that_is_missing_from_an_alternative_is_named_too(
     known = evidence_of(signals("steady")).thresholds
     lacking = {name: value for name, value in known.items() if not name.startswith("kv_cache_usage")}
     evidence = evidence_of(signals("kv_pressure"), (Bottleneck.KV_CACHE_PRESSURE,), thresholds=lacking)
-    assert "service:threshold:kv_cache_usage_high_ratio" in _queries(diagnose(evidence))
+    assert 'service:threshold:kv_cache_usage_high_ratio{service="chat"}' in _queries(diagnose(evidence))
 
 
 def test_a_cause_that_is_mostly_unknown_is_suppressed(evidence_of: Builder) -> None:

@@ -1,0 +1,150 @@
+"""How certain a class is: coverage (what is known of what it asks) times agreement (what agrees of what is known).
+
+Tuning §4.4. The condition in Prometheus counts as one that agrees. A defining check that disagrees makes the agreement
+zero, however many others agree: that is the look-alike. A hint that is unknown is no gap in the coverage, since most
+sites do not know it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from recommender.diagnosis.checks import Discriminator, Scope
+from recommender.diagnosis.discriminators import DISCRIMINATORS, condition
+from recommender.model import Check, CheckWeight, Confirmation, Evidence, Finding
+from recommender.model import FindingRole as Role
+from rules.catalog import ALERTS, Bottleneck, BottleneckKind
+
+CONFIDENCE_FLOOR = 0.6  # tuning §4.4: below it a recommendation is suppressed
+
+_REQUIRED = frozenset({CheckWeight.DEFINING, CheckWeight.EXPECTED})
+_KINDS = {bottleneck: alert.kind for alert in reversed(ALERTS.values()) for bottleneck in (alert.bottleneck,)}
+_BESIDE = ("node:", "gpu:")
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    discriminators: tuple[Discriminator, ...]
+    coverage: float
+    agreement: float
+    against: Discriminator | None  # the defining check that disagrees
+    harmless: Discriminator | None  # the harm that there is not
+
+    @property
+    def confidence(self) -> float:
+        return self.coverage * self.agreement
+
+
+def consider(evidence: Evidence, bottleneck: Bottleneck, held: list[Confirmation]) -> Finding:
+    """The bottleneck with its checks on the replica where they agree best, and the replicas where they agree.
+
+    Its role is provisional: REJECTED, DOUBTFUL or HARMLESS where that is so, else None.
+    """
+    places = sorted({instance for one in held for instance in one.instances})
+    scopes: list[str | None] = [*places] or [None]
+    judged = {instance: _judge(DISCRIMINATORS[bottleneck](Scope(evidence, instance))) for instance in scopes}
+    best = max(judged.values(), key=lambda one: (one.confidence, one.harmless is None))
+    believed = tuple(i for i in places if judged[i].confidence >= CONFIDENCE_FLOOR)
+    instances = believed or tuple(places)
+    asked = [_weighed(one) for one in best.discriminators]
+    checks = (condition(held[0]), *(check for check in asked if check.agrees is not None or check.weight in _REQUIRED))
+    return Finding(
+        bottleneck=bottleneck,
+        kind=_kind(bottleneck, held),
+        confidence=best.confidence,
+        instances=instances,
+        checks=checks,
+        role=_provisional(best),
+        coverage=best.coverage,
+        agreement=best.agreement,
+        agrees=tuple(check.text for check in checks[1:] if check.agrees is True),
+        disagrees=tuple(_with_meaning(check) for check in checks[1:] if check.agrees is False),
+        unknown=tuple(check.text for check in asked if check.agrees is None),
+        nodes=tuple(sorted({node for one in held for node in one.nodes})),
+        gpus=tuple(dict.fromkeys(gpu for one in held for gpu in one.gpus)),
+        notes=tuple(_notes(evidence, best, {i: judged[i] for i in places}, instances)),
+    )
+
+
+def _judge(discriminators: tuple[Discriminator, ...]) -> _Judgement:
+    required = known = 1  # the condition
+    agreeing = answered = 1
+    against = harmless = None
+    for one in discriminators:
+        agrees = one.check.agrees
+        if one.weight in _REQUIRED:
+            required += 1
+            known += agrees is not None
+        if agrees is not None:
+            answered += 1
+            agreeing += agrees
+        if agrees is False and one.weight is CheckWeight.DEFINING:
+            against = against or one
+        if agrees is False and one.weight is CheckWeight.HARM:
+            harmless = one
+    agreement = 0.0 if against is not None else agreeing / answered
+    return _Judgement(discriminators, known / required, agreement, against, harmless)
+
+
+def _provisional(judged: _Judgement) -> Role | None:
+    if judged.against is not None:
+        return Role.REJECTED
+    if judged.confidence < CONFIDENCE_FLOOR:
+        return Role.DOUBTFUL
+    return Role.HARMLESS if judged.harmless is not None else None
+
+
+def _kind(bottleneck: Bottleneck, held: Iterable[Confirmation]) -> BottleneckKind:
+    if bottleneck is Bottleneck.REQUEST_ERRORS and {kind for one in held for kind in one.kinds} == {"abort"}:
+        return BottleneckKind.SYMPTOM  # clients give up: whatever makes them wait is the cause
+    return _KINDS[bottleneck]
+
+
+def _weighed(one: Discriminator) -> Check:
+    return one.check.model_copy(update={"weight": one.weight, "otherwise": one.otherwise})
+
+
+def _with_meaning(check: Check) -> str:
+    return f"{check.text} (that would be {check.otherwise})" if check.otherwise else check.text
+
+
+def _notes(
+    evidence: Evidence, best: _Judgement, judged: dict[str, _Judgement], instances: tuple[str, ...]
+) -> Iterator[str]:
+    if best.against is not None:
+        yield f"Rejected, it looks like {best.against.otherwise}: {best.against.check.text}."
+    elif best.harmless is not None:
+        yield f"It does no harm here, like {best.harmless.otherwise}: {best.harmless.check.text}."
+    if best.against is None:
+        apart = [(i, one.against) for i, one in judged.items() if one.against is not None]
+        yield from (f"Not on {i}: {against.check.text}." for i, against in apart)
+    read = [r for one in best.discriminators for r in one.check.readings if r.value is not None]
+    if any(reading.name.startswith("gpu:") for reading in read):
+        yield from _whose_gpus(evidence, instances)
+    if any(reading.name.startswith(_BESIDE) for reading in read):
+        yield from _who_else(evidence, instances)
+
+
+def _whose_gpus(evidence: Evidence, instances: tuple[str, ...]) -> Iterator[str]:
+    """A GPU that is read for a replica may be a neighbour's: what is not known is said."""
+    guessed = sorted(
+        {
+            (placed.node, len(placed.gpus))
+            for instance in instances
+            if (placed := evidence.placements.get(instance)) and placed.node and placed.gpus_are_its_own is False
+        }
+    )
+    for node, count in guessed:
+        yield (
+            f"Which of the {count} GPUs of {node} are whose is not known: the worst of them counts. "
+            "Name those of each replica in the inventory (gpus)."
+        )
+
+
+def _who_else(evidence: Evidence, instances: tuple[str, ...]) -> Iterator[str]:
+    shared: dict[str, tuple[str, ...]] = {}
+    for instance in instances:
+        placed = evidence.placements.get(instance)
+        if placed and placed.node and placed.others:
+            shared[placed.node] = placed.others
+    for node, others in sorted(shared.items()):
+        yield f"Other services run on {node} too: {', '.join(others[:4])}{' …' if len(others) > 4 else ''}."  # noqa: PLR2004 - a few names
