@@ -100,12 +100,11 @@ class Conflict(Model):
 
 
 class LiveCall(Model):
-    """The call that sets a knob of a running engine. `{value}` stands for nothing: values go in a JSON body."""
+    """The call of a management API that sets a knob of a running engine to one value."""
 
     method: Literal["POST", "PUT"]
     path: str = Field(pattern=r"^/")
-    body_key: str | None = None  # the JSON body is {body_key: value}; None: the call has no body
-    value: str | None = None  # the one value that this call sets, e.g. "true"; None: any
+    value: str  # the one that this call sets, e.g. "true"
     text: str
 
 

@@ -33,7 +33,8 @@ class Knob(Model):
     """One setting of an engine. Bounds, choices and defaults are neutral; `values`, `unit` and `scale` convert."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    flag: str | None = Field(default=None, pattern=r"^--?[A-Za-z0-9][A-Za-z0-9_-]*$")
+    flag: str | None = Field(default=None, pattern=r"^--?[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    flag_off: str | None = None  # the flag that turns a bool off; None: leaving `flag` out does, or nothing
     env: str | None = Field(default=None, pattern=r"^[A-Z][A-Z0-9_]*$")
     config_key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")  # dots between levels
     aliases: tuple[str, ...] = ()  # other config keys for the same setting

@@ -51,7 +51,7 @@ def written(value: float, scale: float, notation: Notation, *, whole: bool) -> i
         largest = math.floor(number)
         return ",".join(str(size) for size in sorted({2**power for power in range(largest.bit_length())} | {largest}))
     if notation is Notation.DURATION:
-        return f"{math.floor(number)}s" if number > 0 else str(math.floor(number))
+        return f"{math.floor(number)}s"
     # A quotient that is whole but for the last bit is whole.
     near = round(number)
     if math.isclose(number, near, rel_tol=1e-12):

@@ -15,9 +15,9 @@ _RELEASE = re.compile(
     (?:[-_.]?post[-_.]?(?P<post>\d{0,9}))?
     (?P<development>[-_.]?dev[-_.]?(?P<development_number>\d{0,9}))?
     (?:\+[a-z0-9.]+)?""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
-_BUILD = re.compile(r"b(?P<number>\d{1,9})(?:-[0-9a-f]{6,40})?")
+_BUILD = re.compile(r"b(?P<number>\d{1,9})(?:-[0-9a-f]{6,40})?", re.ASCII)
 _PHASES = {"a": 1, "alpha": 1, "b": 2, "beta": 2, "c": 3, "rc": 3, "pre": 3, "preview": 3}
 _ONLY_DEVELOPMENT, _FINAL = 0, 4  # around the phases
 _NEVER = 10**9  # a release that is no development version comes after all of its development versions

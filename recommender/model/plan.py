@@ -144,7 +144,7 @@ class QualityGate(Model):
 class Patch(Model):
     """The change as a person would write it somewhere: one format, ready to paste."""
 
-    format: str  # "engine-config", "cli", "environment", "helm-values", "compose"
+    format: str  # "engine-config", "cli", "environment", "helm-values", "compose", "request", "http"
     title: str
     content: str
 
