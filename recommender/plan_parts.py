@@ -54,9 +54,17 @@ class Case:
 
 
 def in_order(playbooks: Iterable[Playbook], context: PlanContext) -> list[Playbook]:
-    """Those that are switched on, the service's own order first, then the shipped one: cheapest and safest first."""
+    """Those of this engine that are switched on, the service's own order first, then the shipped one.
+
+    The shipped order is cheapest and safest first.
+    """
     switches = context.tuning.playbooks
-    return sorted((each for each in playbooks if switches.uses(each.id)), key=lambda each: switches.place(each.id))
+    used = [each for each in playbooks if switches.uses(each.id) and _speaks_of(each, context)]
+    return sorted(used, key=lambda each: switches.place(each.id))
+
+
+def _speaks_of(playbook: Playbook, context: PlanContext) -> bool:
+    return playbook.engines is None or context.engine in playbook.engines
 
 
 def ranked(candidates: Sequence[Candidate], context: PlanContext) -> list[Candidate]:

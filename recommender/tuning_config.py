@@ -122,6 +122,7 @@ class TuningConfig(_Config):
     context_headroom_ratio: Factor = 1.25  # P02 no. 6
     context_step_tokens: Tokens = 1024  # P02 no. 6: rounded up to
     kv_reuse_window_seconds: Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)] = 600.0  # P09 no. 5 [G]
+    offload_min_missed_ratio: Ratio = 0.3  # P05 no. 8: r* less hits, of prompt tokens; below it copies cost more
     host_memory_share: Ratio = 0.7  # P16: of the memory that is available, for pinned pools
     prefix_reuse_ratio: Ratio | None = None  # r*: share of prompt tokens seen before (B09), from the team
 

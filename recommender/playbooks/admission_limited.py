@@ -2,68 +2,80 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard
+from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
+from recommender.playbooks import forecast
+from recommender.playbooks.admission_policy import LOOSER_POLICY, LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.effects import Effects, error_guard, preemption_guard
-from recommender.playbooks.scaling import scale_out_for_load
-from recommender.playbooks.scope import OldValueUnknown, affected, change_scope, contradicted, known_everywhere
-from recommender.sizing import NotApplicable, Sized, captured_batch_size, raise_max_running
+from recommender.playbooks.effects import (
+    Effects,
+    error_guard,
+    objective_guard,
+    preemption_guard,
+    published,
+)
+from recommender.playbooks.graphs import RAISE_GRAPHS
+from recommender.playbooks.moves import Move, move, of_sized
+from recommender.playbooks.proofs import CAPACITY, SLOT_ENGINES, TOKENS_PER_REQUEST, batch_proof, tightest
+from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
+from recommender.playbooks.scope import affected, canary_of, not_what_runs
+from recommender.playbooks.slots import raise_slots
+from recommender.sizing import NotApplicable, captured_batch_size, raise_max_running
 
-_CAPACITY = "replica:llm_kv_cache_capacity_tokens"
-_TAU = "replica:llm_tokens_per_running_request:avg5m"
 _LIMIT = "replica:llm_max_running_requests"
-_ITL_TRADE = 1.2  # P04: roll back at ITL p95 +20 %, where no objective says what is acceptable
 
 
 def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
-    """P04 no. 1: more slots, as far as KV memory, the ITL objective and the step cap allow."""
-    over = _itl_over_objective(evidence, finding)
-    if over:
+    """P04 no. 1 and no. 5: more slots, as far as KV memory, the ITL objective and the step cap allow."""
+    if over := _itl_over_objective(evidence, finding):
         return NotApplicable(over)
-    scope = change_scope("max_running_requests", evidence, finding, context)
-    if isinstance(scope, NotApplicable):
-        return scope
-    if isinstance(scope, OldValueUnknown):
-        return _advice(evidence, finding, context, scope.text)
-    old = int(scope.old)
-    if wrong := contradicted(scope, evidence, "replica:llm_requests_running:max2m", lambda running: running <= old):
-        return NotApplicable(wrong)
-    sized = _size(old, evidence, finding, context)
-    if isinstance(sized, NotApplicable):
-        return sized
-    return scope.change(sized, reason=_reason(evidence, scope.instances[0], old, int(sized.value)))
+    if context.engine in SLOT_ENGINES:
+        return raise_slots(evidence, finding, context)
+
+    def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
+        canary = instances[0]
+        if old is not None and (wrong := not_what_runs("max_running_requests", old, evidence, canary)):
+            return NotApplicable(wrong)
+        observed = evidence.value(_LIMIT, canary)
+        if old is None and observed is None:
+            return NotApplicable("the batch limit is neither configured nor seen: twice what it is cannot be said")
+        now = int(old) if old is not None else round(observed or 0)
+        moved = _size(now, evidence, finding, context)
+        if old is not None or isinstance(moved, NotApplicable):
+            return moved
+        return Move(moved.value, f"from about {now} (observed), {moved.formula}", moved.inputs, moved.feasibility)
+
+    return move("max_running_requests", evidence, finding, context, size=size, reason=_reason(evidence, finding))
 
 
-def _size(old: int, evidence: Evidence, finding: Finding, context: PlanContext) -> Sized | NotApplicable:
+def _size(old: int, evidence: Evidence, finding: Finding, context: PlanContext) -> Move | NotApplicable:
     """Sized for the affected replica with the least room; unknown on one of them is unknown."""
     instances = affected(evidence, finding)
-    capacity = known_everywhere(evidence, instances, _CAPACITY)
-    tau = known_everywhere(evidence, instances, _TAU)
-    tightest = min(capacity.keys() & tau.keys(), key=lambda i: capacity[i] / max(tau[i], 1e-9), default="")
-    knob = context.knob("max_running_requests")
-    budget = context.configured("max_batched_tokens", tightest)
-    return raise_max_running(
+    least = tightest(evidence, instances)
+    knob, tuning = context.knob("max_running_requests"), context.tuning
+    budget = context.configured("max_batched_tokens", least)
+    sized = raise_max_running(
         old,
-        kv_capacity_tokens=capacity.get(tightest),
-        tokens_held_per_request=tau.get(tightest),
+        kv_capacity_tokens=evidence.value(CAPACITY, least),
+        tokens_held_per_request=evidence.value(TOKENS_PER_REQUEST, least),
         legal=captured_batch_size if knob is None else knob.legal_at_or_below,
         itl=context.itl,
         itl_objective_seconds=evidence.objectives.get("itl_p95_seconds"),
-        max_batched_tokens=None if budget is None else int(budget),
+        itl_p95_seconds=_slowest(evidence, instances),
+        max_batched_tokens=None if budget is None or context.engine not in {"vllm", None} else int(budget),
+        fill=tuning.kv_fill_when_raising,
+        headroom=tuning.itl_headroom_ratio,
+        rule=tuning.step_rule,
     )
-
-
-def _advice(evidence: Evidence, finding: Finding, context: PlanContext, why: str) -> Advice:
-    instances = affected(evidence, finding)
-    observed = evidence.value(_LIMIT, instances[0]) if instances else None
-    knob = context.knob("max_running_requests")
-    flag = "the engine's batch limit (vLLM: --max-num-seqs)" if knob is None else knob.label
-    if observed is None:
-        return Advice(f"Raise {flag} by at most a factor of two, and watch KV usage and ITL. {why}")
-    sized = _size(round(observed), evidence, finding, context)
     if isinstance(sized, NotApplicable):
-        return Advice(f"Raise {flag} (observed: about {observed:.0f}) with care: {sized.reason}. {why}")
-    return Advice(f"Raise {flag} from about {observed:.0f} (observed) to {sized.value:.0f}: {sized.formula}. {why}")
+        return sized
+    return of_sized(sized, batch_proof(evidence, least, (old, int(sized.value)), context))
+
+
+def _slowest(evidence: Evidence, instances: tuple[str, ...]) -> float | None:
+    """The highest ITL p95; None when one is unknown."""
+    seen = [evidence.value("replica:llm_itl_seconds:p95_5m", instance) for instance in instances]
+    known = [each for each in seen if each is not None]
+    return max(known) if known and len(known) == len(seen) else None
 
 
 def _itl_over_objective(evidence: Evidence, finding: Finding) -> str:
@@ -78,69 +90,76 @@ def _itl_over_objective(evidence: Evidence, finding: Finding) -> str:
     return ""
 
 
-def _reason(evidence: Evidence, canary: str, old: int, new: int) -> str:
+def _reason(evidence: Evidence, finding: Finding) -> str:
+    canary = canary_of(evidence, finding)
     running = figure(evidence.value("replica:llm_requests_running:avg2m", canary))
+    limit = figure(evidence.value(_LIMIT, canary))
     waiting = figure(evidence.value("replica:llm_requests_waiting:avg2m", canary))
     kv = figure(evidence.value("replica:llm_kv_cache_usage:avg2m", canary), "ratio")
     return (
-        f"{canary} runs {running} of {old} requests while {waiting} wait and {kv} of its KV cache is in use: "
-        f"{new} slots let more of them run at once."
+        f"{canary} runs {running} of {limit} requests while {waiting} wait and {kv} of its KV cache is in use: more "
+        "slots let more of them run at once."
     )
 
 
 def effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     """TTFT falls by at most the time spent queueing; tokens/s rise at most with the slots; ITL is the trade."""
-    share = evidence.value("replica:llm_queue_share_of_ttft:ratio_rate5m", canary)
-    ttft = Expectation(
-        metric=VerificationMetric.TTFT_P95_SECONDS,
-        direction=Direction.LOWER,
-        low=1 - context.verification.min_improvement,
-        high=round(max(0.05, 1 - share), 3) if share is not None else 0.5,
+    ttft = _first_token(evidence, canary, context)
+    old, new = int(change.old), int(change.new)
+    told = forecast.of_batch_limit(evidence, canary, (old, new), context)
+    trade = context.tuning.itl_trade_ratio
+    throughput = told.get(VerificationMetric.GENERATION_TOKENS_RATE) or Expectation(
+        metric=VerificationMetric.GENERATION_TOKENS_RATE,
+        direction=Direction.HIGHER,
+        low=1.0,
+        mid=round(1 + context.tuning.prior_share * min(0.2, new / old - 1), 3),
+        high=new / old,
         source=(
+            "B/(alpha + beta·B): between no gain (all step time grows with the batch) and one in proportion to the "
+            "slots; P04 gives 10 to 30 %, 64 to 512 slots gave 27 % on TensorRT-LLM (tuning §2.7), half of the middle "
+            "is likely"
+        ),
+    )
+    itl = told.get(VerificationMetric.ITL_P95_SECONDS) or published(
+        VerificationMetric.ITL_P95_SECONDS,
+        Direction.LOWER,
+        (trade, 1.0),
+        "the declared trade: each step computes more requests (tuning §2.3); it may rise up to its guard",
+        context,
+    )
+    guards = (
+        error_guard(context),
+        objective_guard(VerificationMetric.ITL_P95_SECONDS, evidence, trade),
+        preemption_guard(context),
+    )
+    return Effects(expected=(ttft, throughput, itl), must_improve=ttft, guards=guards)
+
+
+def _first_token(evidence: Evidence, canary: str, context: PlanContext) -> Expectation:
+    share = evidence.value("replica:llm_queue_share_of_ttft:ratio_rate5m", canary)
+    best = round(max(0.05, 1 - share), 3) if share is not None else 0.5
+    return published(
+        VerificationMetric.TTFT_P95_SECONDS,
+        Direction.LOWER,
+        (1 - context.verification.min_improvement, best),
+        (
             f"at best the queueing, {figure(share, 'ratio')} of TTFT now, ends; at worst the least that counts as proof"
             if share is not None
             else "the queue's share of TTFT is unknown: half at best [guess]"
         ),
+        context,
     )
-    slots = float(change.new) / float(change.old)
-    throughput = Expectation(
-        metric=VerificationMetric.GENERATION_TOKENS_RATE,
-        direction=Direction.HIGHER,
-        low=1.0,
-        high=slots,
-        source=(
-            "B/(alpha + beta·B): between no gain (all step time grows with the batch) and one in proportion to the "
-            "slots; 64 to 512 slots gave +27 % on TensorRT-LLM (tuning §2.7)"
-        ),
-    )
-    itl = Expectation(
-        metric=VerificationMetric.ITL_P95_SECONDS,
-        direction=Direction.LOWER,
-        low=_ITL_TRADE,
-        high=1.0,
-        source="the declared trade: each step computes more requests (tuning §2.3); it may rise up to its guard",
-    )
-    guards = (error_guard(context), _itl_guard(evidence), preemption_guard(context))
-    return Effects(expected=(ttft, throughput, itl), must_improve=ttft, guards=guards)
 
 
-def _itl_guard(evidence: Evidence) -> Guard:
-    objective = evidence.objectives.get("itl_p95_seconds")
-    if objective is not None:
-        return Guard(metric=VerificationMetric.ITL_P95_SECONDS, max_value=objective)
-    return Guard(metric=VerificationMetric.ITL_P95_SECONDS, max_ratio=_ITL_TRADE)
-
-
-PLAYBOOKS = (
-    Playbook(
-        id="P04.1",
-        title="Raise the batch limit",
-        size=raise_batch_limit,
-        effects=effects,
-        rollback=(
-            "When ITL p95 passes its guard, requests are preempted, errors rise by half a percentage point or TTFT "
-            "p95 does not improve, the old batch limit is written back and the replicas that have it are restarted."
-        ),
+RAISE_BATCH_LIMIT = Playbook(
+    id="P04.1",
+    title="Raise the batch limit",
+    size=raise_batch_limit,
+    effects=effects,
+    rollback=(
+        "When ITL p95 passes its guard, requests are preempted, errors rise by half a percentage point or TTFT "
+        "p95 does not improve, the old batch limit is written back and the replicas that have it are restarted."
     ),
-    Playbook(id="P03.2", title="Add replicas", size=scale_out_for_load),
 )
+
+PLAYBOOKS = (RAISE_BATCH_LIMIT, LOWER_CONSERVATIVENESS, LOOSER_POLICY, RAISE_GRAPHS, SCALE_OUT_FOR_LOAD)

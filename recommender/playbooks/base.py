@@ -23,6 +23,18 @@ class Advice:
     asks: tuple[Ask, ...] = ()
 
 
+# Where the inventory takes a fact that is no setting of an engine; empty: nowhere, it is measured.
+_KEYS = {
+    "model": "model",
+    "gpu": "hardware.gpu",
+    "gpus_per_replica": "hardware.gpus_per_replica",
+    "weight_dtype": "hardware.weight_dtype",
+    "kv_dtype": "settings.kv_cache_dtype",
+    "tensor_parallel": "settings.tensor_parallel_size",
+    "gpu_memory_free_bytes": "",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class PlanContext:
     """What the inventory and the executor know of a service; all empty for a service outside the inventory.
@@ -77,11 +89,12 @@ class PlanContext:
     def asks(self, *facts: str) -> tuple[Ask, ...]:
         """How these facts can be given: as `facts` asks for them, else as a setting of the inventory."""
         asked = {ask.fact: ask for ask in self.facts.asks}
-        key = f"services.{self.service}"
-        return tuple(
-            asked.get(fact) or Ask(fact=fact, needed_for="to show that a change fits", how=f"set {key}.settings.{fact}")
-            for fact in dict.fromkeys(facts)
-        )
+        return tuple(asked.get(fact) or self._ask(fact) for fact in dict.fromkeys(facts))
+
+    def _ask(self, fact: str) -> Ask:
+        key = _KEYS.get(fact, f"settings.{fact}")
+        how = f"set services.{self.service}.{key}" if key else "run the exporter on the node, or dcgm-exporter"
+        return Ask(fact=fact, needed_for="to show that a change fits", how=how)
 
     def neutral(self, instance: str) -> Mapping[str, KnobValue]:
         """All settings of a replica that are known, by neutral name."""
@@ -95,13 +108,17 @@ Effect = Callable[[Change, Evidence, str, PlanContext], Effects]  # the string n
 
 @dataclass(frozen=True, slots=True)
 class Playbook:
-    """One action: how it is sized and, when it can change a knob, what it does. `id` cites tuning §3."""
+    """One action: how it is sized and, when it can change a knob, what it does. `id` cites tuning §3.
+
+    `engines` are those that it speaks of; of another engine it is not considered.
+    """
 
     id: str
     title: str
     size: Size
     effects: Effect | None = None  # None: only ever advice
     rollback: str = ""
+    engines: frozenset[str] | None = None  # None: every engine
 
 
 def advising(identifier: str, title: str, text: str) -> Playbook:

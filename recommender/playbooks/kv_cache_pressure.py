@@ -2,84 +2,108 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard
-from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
-from recommender.playbooks.effects import Effects, error_guard, ratio_guard
-from recommender.playbooks.scaling import scale_out_for_kv
-from recommender.playbooks.scope import OldValueUnknown, affected, change_scope, contradicted, known_everywhere
+from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard, KnobValue
+from recommender.playbooks.admission_policy import RAISE_CONSERVATIVENESS
+from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.context_limit import LOWER_CONTEXT
+from recommender.playbooks.effects import Effects, error_guard, itl_guard, published, ratio_guard, ttft_guard
+from recommender.playbooks.moves import Move, move, of_sized
+from recommender.playbooks.offload import OFFLOAD_KV
+from recommender.playbooks.parallelism import MORE_GPUS_FOR_KV
+from recommender.playbooks.proofs import CAPACITY, FREE, TOKENS_PER_REQUEST, USED, batch_proof, share_proof
+from recommender.playbooks.scaling import SCALE_OUT_FOR_KV
+from recommender.playbooks.scope import canary_of, known_everywhere, not_what_runs
 from recommender.sizing import NotApplicable, Sized, concurrency_cap, lower_max_running, raise_memory_fraction
 
-_CAPACITY = "replica:llm_kv_cache_capacity_tokens"
-_TAU = "replica:llm_tokens_per_running_request:avg5m"
 _PREEMPTIONS = "replica:llm_preemptions_per_request:ratio_rate5m"
-_FRACTION = "replica:llm_kv_cache_memory_fraction"
 _ANY_LIMIT = 65536  # as if the batch were not limited: what fits does not depend on a limit that is unknown
-_SAME_FRACTION = 0.001
-_TTFT_WORSE = 1.15  # P02: roll back when p95 TTFT rises by 15 %
 
 
-def cap_concurrency(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:  # noqa: ARG001 - Size's signature
+def cap_concurrency(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
     """P02 no. 1: a limit in the gateway, which takes no restart. Mean lengths stand in for the longest requests."""
-    instance = affected(evidence, finding)[0]
+    instance = canary_of(evidence, finding)
     prompt = evidence.value("replica:llm_request_prompt_tokens:mean_5m", instance)
     output = evidence.value("replica:llm_request_generation_tokens:mean_5m", instance)
-    whole = prompt + output if prompt is not None and output is not None else None
-    sized = concurrency_cap(evidence.value(_CAPACITY, instance), whole)
+    mean = prompt + output if prompt is not None and output is not None else None
+    longest = context.tuning.longest_request_tokens
+    sized = concurrency_cap(
+        evidence.value(CAPACITY, instance),
+        mean if longest is None else float(longest),
+        fill=context.tuning.kv_fill_of_gateway,
+    )
     if isinstance(sized, NotApplicable):
         return sized
+    lengths = "mean lengths" if longest is None else "the longest requests"
     return Advice(
         f"Without a restart: let the gateway send at most {sized.value:.0f} requests at a time to each replica "
-        f"({sized.formula}, with mean lengths); requests then wait there instead of being preempted."
+        f"({sized.formula}, with {lengths}); requests then wait there instead of being preempted."
     )
 
 
 def raise_memory(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P02 no. 4: more device memory for KV, where the device has some to give."""
-    scope = change_scope("kv_cache_memory_fraction", evidence, finding, context)
-    if isinstance(scope, NotApplicable):
-        return scope
-    if isinstance(scope, OldValueUnknown):
-        return NotApplicable(scope.text)
-    old = float(scope.old)
-    if wrong := contradicted(scope, evidence, _FRACTION, lambda told: abs(told - old) < _SAME_FRACTION):
-        return NotApplicable(wrong)
-    nodes = [replica.node for replica in context.replicas if replica.instance in scope.instances]
-    if len(nodes) != len(set(nodes)):
-        return NotApplicable("replicas share a node: whether they share a GPU, and so its free memory, is not known")
-    sized = _fraction(old, evidence, scope.instances)
+
+    def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
+        if old is None:
+            return NotApplicable("the engine's share of device memory is unknown: what more it may have cannot be said")
+        if wrong := not_what_runs("kv_cache_memory_fraction", old, evidence, instances[0]):
+            return NotApplicable(wrong)
+        if shared := _shared_gpu(instances, context):
+            return NotApplicable(shared)
+        return _fraction(float(old), evidence, instances, context)
+
+    reason = f"{_pressure(evidence, canary_of(evidence, finding))}: more memory for KV holds more."
+    return move("kv_cache_memory_fraction", evidence, finding, context, size=size, reason=reason)
+
+
+def _shared_gpu(instances: tuple[str, ...], context: PlanContext) -> str:
+    nodes = [replica.node for replica in context.replicas if replica.instance in instances]
+    if len(nodes) == len(set(nodes)):
+        return ""
+    return "replicas share a node: whether they share a GPU, and so its free memory, is not known"
+
+
+def _fraction(old: float, evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> Move | NotApplicable:
+    """Sized for the replica with the least free memory; unknown on one is unknown."""
+    free = known_everywhere(evidence, instances, FREE)
+    used = known_everywhere(evidence, instances, USED)
+    least = min(free.keys() & used.keys(), key=lambda instance: (free[instance], instance), default="")
+    tuning = context.tuning
+    sized = raise_memory_fraction(
+        old,
+        free_bytes=free.get(least),
+        used_ratio=used.get(least),
+        reserve_bytes=tuning.memory_reserve_bytes,
+        most=tuning.memory_fraction_max,
+        step=tuning.memory_fraction_step,
+    )
     if isinstance(sized, NotApplicable):
         return sized
-    return scope.change(sized, reason=f"{_pressure(evidence, scope.instances[0])}: more memory for KV holds more.")
-
-
-def _fraction(old: float, evidence: Evidence, instances: tuple[str, ...]) -> Sized | NotApplicable:
-    """Sized for the node with the least free memory; unknown on one node is unknown."""
-    free = known_everywhere(evidence, instances, "gpu:gpu_memory_free_bytes")
-    used = known_everywhere(evidence, instances, "gpu:gpu_memory_used:ratio")
-    tightest = min(free.keys() & used.keys(), key=lambda instance: free[instance], default="")
-    return raise_memory_fraction(old, free_bytes=free.get(tightest), used_ratio=used.get(tightest))
+    total = free[least] / (1 - used[least])
+    return of_sized(sized, share_proof(free[least], total, sized.value - old, tuning.memory_reserve_bytes))
 
 
 def lower_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P02 no. 5: admit only what KV can hold, so that nothing is computed twice. Only against thrash."""
-    canary = affected(evidence, finding)[0]
-    if calm := _no_thrash(evidence, canary):
+    if calm := _no_thrash(evidence, canary_of(evidence, finding)):
         return NotApplicable(calm)
-    scope = change_scope("max_running_requests", evidence, finding, context)
-    if isinstance(scope, NotApplicable):
-        return scope
-    if isinstance(scope, OldValueUnknown):
-        fits = _batch_limit(_ANY_LIMIT, evidence, canary)
-        target = "" if isinstance(fits, NotApplicable) else f" to {fits.value:.0f} ({fits.formula})"
-        return Advice(f"Lower the engine's batch limit{target}. {scope.text}")
-    old = int(scope.old)
-    if wrong := contradicted(scope, evidence, "replica:llm_requests_running:max2m", lambda running: running <= old):
-        return NotApplicable(wrong)
-    sized = _batch_limit(old, evidence, scope.instances[0])
-    if isinstance(sized, NotApplicable):
-        return sized
-    reason = f"{_pressure(evidence, scope.instances[0])}: admitting only what fits ends computing requests twice."
-    return scope.change(sized, reason=reason)
+
+    def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
+        canary = instances[0]
+        if old is not None and (wrong := not_what_runs("max_running_requests", old, evidence, canary)):
+            return NotApplicable(wrong)
+        sized = _batch_limit(_ANY_LIMIT if old is None else int(old), evidence, canary, context)
+        if isinstance(sized, NotApplicable):
+            return sized
+        now = round(evidence.value("replica:llm_requests_running:avg2m", canary) or 0)
+        proof = batch_proof(evidence, canary, (now, int(sized.value)), context)
+        # It only gives memory back: where the step's limit keeps it above what fits, there is nothing to prove.
+        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits else None)
+
+    reason = (
+        f"{_pressure(evidence, canary_of(evidence, finding))}: admitting only what fits ends computing requests twice."
+    )
+    return move("max_running_requests", evidence, finding, context, size=size, reason=reason)
 
 
 def _no_thrash(evidence: Evidence, instance: str) -> str:
@@ -92,12 +116,14 @@ def _no_thrash(evidence: Evidence, instance: str) -> str:
     return f"{figure(preempting)} preemptions per request are no thrash: admitting less would only add queue"
 
 
-def _batch_limit(old: int, evidence: Evidence, instance: str) -> Sized | NotApplicable:
+def _batch_limit(old: int, evidence: Evidence, instance: str, context: PlanContext) -> Sized | NotApplicable:
     return lower_max_running(
         old,
-        kv_capacity_tokens=evidence.value(_CAPACITY, instance),
-        tokens_held_per_request=evidence.value(_TAU, instance),
+        kv_capacity_tokens=evidence.value(CAPACITY, instance),
+        tokens_held_per_request=evidence.value(TOKENS_PER_REQUEST, instance),
         running=evidence.value("replica:llm_requests_running:avg2m", instance),
+        fill=context.tuning.kv_fill_when_lowering,
+        rule=context.tuning.step_rule,
     )
 
 
@@ -110,53 +136,42 @@ def _pressure(evidence: Evidence, instance: str) -> str:
 def memory_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
     """More KV tokens: fewer preemptions where there are any, and a shorter wait for KV."""
     if evidence.value(_PREEMPTIONS, canary):
-        goal = _fewer_preemptions()
+        goal = _fewer_preemptions(context)
     else:
-        goal = Expectation(
-            metric=VerificationMetric.TTFT_P95_SECONDS,
-            direction=Direction.LOWER,
-            low=1 - context.verification.min_improvement,
-            high=0.5,
-            source="requests wait for KV memory and more of it admits more of them; half at best [guess]",
+        goal = published(
+            VerificationMetric.TTFT_P95_SECONDS,
+            Direction.LOWER,
+            (1 - context.verification.min_improvement, 0.5),
+            "requests wait for KV memory and more of it admits more of them; half at best [guess]",
+            context,
         )
-    guards = (
-        error_guard(context),
-        ratio_guard(VerificationMetric.ITL_P95_SECONDS, context.verification.itl_p95_max_ratio),
-        *_unless_goal(goal, VerificationMetric.TTFT_P95_SECONDS, context.verification.ttft_p95_max_ratio),
-    )
+    late = () if goal.metric == VerificationMetric.TTFT_P95_SECONDS else (ttft_guard(context),)
+    guards: tuple[Guard, ...] = (error_guard(context), itl_guard(context), *late)
     return Effects(expected=(goal,), must_improve=goal, guards=guards)
 
 
 def batch_limit_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
     """Preemptions end; tokens per second stay about the same; TTFT may rise a little, because requests wait instead."""
-    goal = _fewer_preemptions()
-    throughput = Expectation(
-        metric=VerificationMetric.GENERATION_TOKENS_RATE,
-        direction=Direction.HIGHER,
-        low=0.95,
-        high=1.05,
-        source="P02 no. 5: within 5 %",
+    goal = _fewer_preemptions(context)
+    throughput = published(
+        VerificationMetric.GENERATION_TOKENS_RATE, Direction.HIGHER, (0.95, 1.05), "P02 no. 5: within 5 %", context
     )
     guards = (
         error_guard(context),
-        ratio_guard(VerificationMetric.TTFT_P95_SECONDS, _TTFT_WORSE),
-        ratio_guard(VerificationMetric.ITL_P95_SECONDS, context.verification.itl_p95_max_ratio),
+        ratio_guard(VerificationMetric.TTFT_P95_SECONDS, context.tuning.ttft_trade_ratio),
+        itl_guard(context),
     )
     return Effects(expected=(goal, throughput), must_improve=goal, guards=guards)
 
 
-def _fewer_preemptions() -> Expectation:
-    return Expectation(
-        metric=VerificationMetric.PREEMPTIONS_PER_REQUEST,
-        direction=Direction.LOWER,
-        low=0.5,
-        high=0.0,
-        source="P02: none at best; half is the least that is worth a restart [guess]",
+def _fewer_preemptions(context: PlanContext) -> Expectation:
+    return published(
+        VerificationMetric.PREEMPTIONS_PER_REQUEST,
+        Direction.LOWER,
+        (0.5, 0.0),
+        "P02: none at best; half is the least that is worth a restart [guess]",
+        context,
     )
-
-
-def _unless_goal(goal: Expectation, metric: VerificationMetric, max_ratio: float) -> tuple[Guard, ...]:
-    return () if goal.metric == metric else (ratio_guard(metric, max_ratio),)
 
 
 _ROLLBACK = (
@@ -164,28 +179,15 @@ _ROLLBACK = (
     "old value is written back and the replicas that have it are restarted."
 )
 
+RAISE_MEMORY = Playbook("P02.4", "Give the engine more device memory", raise_memory, memory_effects, _ROLLBACK)
+
 PLAYBOOKS = (
     Playbook(id="P02.1", title="Cap concurrency in the gateway", size=cap_concurrency),
-    Playbook(id="P02.3", title="Add replicas", size=scale_out_for_kv),
-    Playbook(
-        id="P02.4",
-        title="Give the engine more device memory",
-        size=raise_memory,
-        effects=memory_effects,
-        rollback=_ROLLBACK,
-    ),
-    Playbook(
-        id="P02.5",
-        title="Lower the batch limit",
-        size=lower_batch_limit,
-        effects=batch_limit_effects,
-        rollback=_ROLLBACK,
-    ),
-    advising(
-        "P02.7",
-        "Store KV in FP8",
-        "FP8 KV (vLLM: --kv-cache-dtype fp8) doubles the KV tokens, and gave 20-56 % more tokens per second where KV "
-        "was the limit. It can cost accuracy, most at long context: evaluate before and after; compute capability "
-        "8.9 or newer preferred.",
-    ),
+    SCALE_OUT_FOR_KV,
+    RAISE_CONSERVATIVENESS,
+    RAISE_MEMORY,
+    Playbook("P02.5", "Lower the batch limit", lower_batch_limit, batch_limit_effects, _ROLLBACK),
+    LOWER_CONTEXT,
+    OFFLOAD_KV,
+    MORE_GPUS_FOR_KV,
 )

@@ -53,7 +53,7 @@ def move(
         return moved if isinstance(moved, NotApplicable) else _change(scope, moved, context, reason)
     if isinstance(scope, NotApplicable) and context.knob(name) is not None:
         return scope
-    moved = size(None, affected(evidence, finding))
+    moved = size(None, affected(evidence, finding) or ("",))
     if isinstance(moved, NotApplicable):
         return moved
     why = _Unsure(f"{scope.reason}.") if isinstance(scope, NotApplicable) else _Unsure(scope.text, scope.asks)

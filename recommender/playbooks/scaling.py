@@ -1,14 +1,14 @@
 """Scale-out advice: how many replicas the present load needs. Carrying it out is the orchestrator's."""
 
 from recommender.model import Evidence, Finding
-from recommender.playbooks.base import Advice, PlanContext
+from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
 
 
 def scale_out_for_load(
     evidence: Evidence,
     finding: Finding,  # noqa: ARG001 - Size's signature
-    context: PlanContext,  # noqa: ARG001 - Size's signature
+    context: PlanContext,
 ) -> Advice | NotApplicable:
     """P03 no. 2: replicas that hold the requests in the system at 75 % of their slots."""
     replicas = evidence.value("service:llm_replicas_up:count")
@@ -19,6 +19,7 @@ def scale_out_for_load(
         evidence.value("service:llm_requests_waiting:sum"),
         each,
         replicas,
+        utilization=context.tuning.scale_out_utilization,
     )
     if isinstance(sized, NotApplicable):
         return sized
@@ -28,12 +29,17 @@ def scale_out_for_load(
 def scale_out_for_kv(
     evidence: Evidence,
     finding: Finding,  # noqa: ARG001 - Size's signature
-    context: PlanContext,  # noqa: ARG001 - Size's signature
+    context: PlanContext,
 ) -> Advice | NotApplicable:
     """P02 no. 3: replicas that bring mean KV usage to 0.70."""
+    target = context.tuning.scale_out_kv_usage
     sized = replicas_for_kv(
-        evidence.value("service:llm_replicas_up:count"), evidence.value("service:llm_kv_cache_usage:avg")
+        evidence.value("service:llm_replicas_up:count"), evidence.value("service:llm_kv_cache_usage:avg"), target=target
     )
     if isinstance(sized, NotApplicable):
         return sized
-    return Advice(f"{sized.value:.0f} replicas would bring mean KV usage to 70 %: {sized.formula}.")
+    return Advice(f"{sized.value:.0f} replicas would bring mean KV usage to {target:.0%}: {sized.formula}.")
+
+
+SCALE_OUT_FOR_LOAD = Playbook(id="P03.2", title="Add replicas", size=scale_out_for_load)
+SCALE_OUT_FOR_KV = Playbook(id="P02.3", title="Add replicas", size=scale_out_for_kv)

@@ -61,6 +61,11 @@ def affected(evidence: Evidence, finding: Finding) -> tuple[str, ...]:
     )
 
 
+def canary_of(evidence: Evidence, finding: Finding) -> str:
+    """The affected replica with the longest queue; empty when no replica is known, of which nothing is then known."""
+    return next(iter(affected(evidence, finding)), "")
+
+
 def known_everywhere(evidence: Evidence, instances: tuple[str, ...], signal: str) -> dict[str, float]:
     """The signal on each of these replicas; empty when it is unknown on one of them."""
     values = {instance: evidence.value(signal, instance) for instance in instances}
@@ -124,15 +129,26 @@ def _not_of_this_version(name: str, context: PlanContext) -> OldValueUnknown | N
     )
 
 
-def contradicted(scope: ChangeScope, evidence: Evidence, signal: str, holds: Callable[[float], bool]) -> str:
-    """Why the configured value cannot be what runs, by a signal of the canary; empty when nothing speaks against it."""
-    canary = scope.instances[0]
-    value = evidence.value(signal, canary)
-    if value is None or holds(value):
+# What shows that a configured value is not what runs: the signal, and whether a value of it can be with the configured.
+_SEEN: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "max_running_requests": ("replica:llm_requests_running:max2m", lambda seen, set_to: seen <= set_to),
+    "kv_cache_memory_fraction": (
+        "replica:llm_kv_cache_memory_fraction",
+        lambda seen, set_to: abs(seen - set_to) < 0.001,  # noqa: PLR2004 - engines write it with two or three digits
+    ),
+    "max_batched_tokens": ("replica:llm_max_batched_tokens", lambda seen, set_to: seen == set_to),
+}
+
+
+def not_what_runs(name: str, old: KnobValue, evidence: Evidence, canary: str) -> str:
+    """Why the configured value cannot be what runs; empty when no signal of the canary speaks against it."""
+    signal, possible = _SEEN[name]
+    seen = evidence.value(signal, canary)
+    if seen is None or isinstance(old, str) or possible(seen, float(old)):
         return ""
     return (
-        f"{scope.knob.key} is configured as {scope.old} on {canary}, but {signal} is {figure(value)}: the "
-        "engine does not run with its configuration; restart it or correct the file first"
+        f"{name} is configured as {old} on {canary}, but {signal} is {figure(seen)}: the engine does not run with its "
+        "configuration; restart it or correct the file first"
     )
 
 

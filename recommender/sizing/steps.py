@@ -97,6 +97,8 @@ def raise_max_running(
         bounds["max_batched_tokens"] = float(max_batched_tokens)
         inputs["max_batched_tokens"] = float(max_batched_tokens)
     name, step = _step_up(old, slots, certain, rule)
+    if note and step > rule.max_ratio * old:
+        note = "; without a fitted model ITL is taken to grow in proportion to the batch, which is the most"
     bounds = {name: step, **bounds}
     binding = min(bounds, key=lambda name: bounds[name])
     new = legal(max(0.0, bounds[binding]))

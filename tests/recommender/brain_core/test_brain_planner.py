@@ -60,7 +60,8 @@ def test_an_unknown_old_value_makes_advice_that_says_how_to_make_it_known(state:
     plan = _plan(state("saturated", limit=16), context(port=8000))
     assert plan.change is None
     assert plan.verification is None
-    assert "from about 16 (observed) to 32" in plan.advice[0]
+    assert "Set --max-num-seqs to 64: from about 16 (observed), min(wide step" in plan.advice[0]
+    assert [ask.fact for ask in plan.asks] == ["max_running_requests"]
     assert "set services.chat.settings.max_running_requests in the inventory" in plan.advice[0]
 
 
@@ -231,4 +232,4 @@ def test_an_engine_without_a_knob_catalogue_gets_advice(state: Builder, engine: 
     context = context_of("chat", inventory.services["chat"], inventory.targets("chat"), None)
     plan = _plan(state("saturated", limit=16), context)
     assert plan.change is None
-    assert "no catalogue says how" in plan.alternatives[0].reason
+    assert f"{engine} has no setting for max_running_requests" in plan.alternatives[0].reason
