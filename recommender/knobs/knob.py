@@ -188,10 +188,10 @@ class Knob(Model):
 
         Where the engine counts in larger units, a whole number of them.
         """
-        if not math.isfinite(value):
-            value = self.maximum or 0.0
+        if math.isnan(value) or value == -math.inf:
+            return 0
+        value = min(value, self.maximum if self.maximum is not None else value)
         whole = captured_batch_size(value) if self.step == "captured_batch_size" else math.floor(value)
-        whole = min(whole, math.floor(self.maximum if self.maximum is not None else whole))
         if self.engine_type == "int" and self.scale > 1:
             whole = int(whole // self.scale * self.scale)
         return whole if self._within(whole) else 0
