@@ -11,6 +11,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "recommender": ("recommender.commands:recommender", "Turn alerts into plans, and approved plans into changes."),
     "workflows": ("recommender.commands:workflows", "List, show, approve, reject and cancel workflows."),
     "effects": ("recommender.commands:effects", "List what changes did, against what was predicted."),
+    "diagnose": ("recommender.oneshot.cli:diagnose", "Say once what limits the services that a Prometheus sees."),
     "check": ("recommender.commands:check", "Check configuration and connections; say how to mend them."),
     "audit": ("recommender.commands:audit", "Verify the audit log."),
     "tokens": ("recommender.commands:tokens", "Make tokens for the API."),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from recommender.contracts import Sample
 from recommender.oneshot.place import Machines, RawPlace, host_of
-from recommender.oneshot.targets import PROBED, Service, markers, services_of, targets_of
+from recommender.oneshot.targets import PROBED, Service, Target, markers, services_of, targets_of
 from rules.pack import Rule
 from rules.syntax import Series, parse, walk
 
@@ -59,6 +59,11 @@ class Raw:
     names: frozenset[str]
     machines: Machines
     whole: bool
+
+    def node_of(self, target: Target) -> str:
+        """Where an engine runs: its label, or its host where exporters of hosts or GPUs know that; empty: unknown."""
+        host = host_of(target.instance)
+        return target.node or (host if host in self.machines.names else "")
 
     def place(self, chosen: Sequence[Service]) -> RawPlace:
         """What the inliner sees when it evaluates `chosen`."""

@@ -57,6 +57,7 @@ class Inliner:
         self._done: dict[tuple[str, tuple[Matcher, ...], bool], Result | Refused] = {}
         self._trees: dict[int, Node] = {}
         self._open: list[int] = []
+        self._cut: set[int] = set()  # open rules that were read again: what was worked out since is theirs alone
 
     def rule(self, rule: Rule) -> Result:
         """What `rule` records now, with its labels; None when that is nothing here. Raises Refused."""
@@ -82,12 +83,13 @@ class Inliner:
 
     def _labelled(self, rule: Rule, *, now: bool) -> Result:
         if id(rule) in self._open:
+            self._cut.add(id(rule))
             return None
         self._open.append(id(rule))
         try:
             piece = self._of(self._tree(rule), _Reading(rule, now))
         finally:
-            self._open.pop()
+            self._cut.discard(self._open.pop())
         if piece is None:
             return None
         for label, value in rule.labels.items():
@@ -113,15 +115,18 @@ class Inliner:
         if series.name in self._constants:
             return self._constants[series.name].selected(series)
         key = (series.name, series.matchers, now)
-        if key not in self._done:
-            try:
-                self._done[key] = self._union(series, now=now)
-            except Refused as refused:
-                self._done[key] = refused
-        found = self._done[key]
+        found = self._done.get(key) if key in self._done else self._tried(series, now=now)
+        if not self._cut:
+            self._done[key] = found
         if isinstance(found, Refused):
             raise found
         return found
+
+    def _tried(self, series: Series, *, now: bool) -> Result | Refused:
+        try:
+            return self._union(series, now=now)
+        except Refused as refused:
+            return refused
 
     def _union(self, series: Series, *, now: bool) -> Result:
         pieces = []

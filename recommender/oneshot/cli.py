@@ -1,0 +1,156 @@
+"""`optiinfra diagnose`: the first command of a newcomer, against the Prometheus that is there already."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+from rich.console import Console
+
+from exporters.catalog import COMPANIONS, Engine
+from recommender.errors import RecommenderError
+from recommender.inventory_file import load_inventory
+from recommender.oneshot.client import Access, ReadingClient
+from recommender.oneshot.read import Wish
+from recommender.oneshot.report import ExitCode, Report, Source
+from recommender.oneshot.run import run
+from recommender.oneshot.show import markdown, text
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_ENGINES = [engine.value for engine in Engine if engine not in COMPANIONS]
+_INSTALL = """\
+With OptiInfra's recording rules in your Prometheus, everything is judged (trends, budgets and capacity need history),
+each diagnosis takes three queries, and alerts fire by themselves. Nothing else has to be installed where they run.
+
+A Prometheus that reads files:
+    optiinfra export prometheus --out /etc/prometheus/optiinfra
+    # the folder's README has the lines for rule_files; then reload Prometheus
+
+A Prometheus of the operator:
+    optiinfra export operator --namespace monitoring --label release=prometheus --out manifests
+    kubectl apply -f manifests
+
+The rules expect the label `service` on the engines' targets (and `node`, where hosts and GPUs are to be joined), and
+jobs that are named like the engine: docs/rules.md.
+"""
+_EPILOG = """\
+Exit status: 0 healthy (or remarks only), 1 warning, 2 critical, 3 not enough evidence, 4 Prometheus could not be asked
+or has no LLM series, or an option is wrong. Of several services the worst counts; 3 only where none is worse.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option(
+    "--prometheus",
+    "url",
+    metavar="URL",
+    envvar="OPTIINFRA_PROMETHEUS_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:9090",
+    show_default=True,
+    help="Prometheus, or what has its HTTP API (Thanos, Mimir, VictoriaMetrics), with the path prefix if there is one.",
+)
+@click.option("--service", metavar="NAME", help="Only this service; all are looked at otherwise.")
+@click.option("--engine", type=click.Choice(_ENGINES), help="Only services of this engine.")
+@click.option("--inventory", type=_FILE, help="Objectives, settings, model and hardware: makes advice a sized plan.")
+@click.option("--at", metavar="TIME", help="Another moment than now: unix seconds, or 2026-11-21T03:00:00Z.")
+@click.option(
+    "--signals",
+    type=click.Choice(["auto", *(source.value for source in Source)]),
+    default="auto",
+    show_default=True,
+    help="What to read: what the rules record, or the engines' own series; auto takes recorded ones where there are.",
+)
+@click.option("--deep", is_flag=True, help="Without recording rules, also evaluate what reads back far: many seconds.")
+@click.option("--format", "shape", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
+@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds per query.")
+@click.option("--bearer-token-file", type=_FILE, help="A file with the token that Prometheus, or its proxy, asks for.")
+@click.option("--username", help="For basic authentication, with --password-file.")
+@click.option("--password-file", type=_FILE)
+@click.option("--tenant", help="Sent as X-Scope-OrgID, for Mimir and Cortex.")
+@click.option("--ca-file", type=_FILE, help="Certificates of the authority that signed Prometheus's.")
+@click.option("--install-rules", is_flag=True, help="Print how to bring the rules into this Prometheus, and stop.")
+def diagnose(**options: object) -> None:
+    """Say what limits the LLM services that a Prometheus sees, and the change that helps.
+
+    Reads only, and needs nothing of OptiInfra there: without its recording rules they are evaluated over the engines'
+    own series (vllm:*, sglang:*, tgi_*, trtllm:*, nv_trt_llm_*, llamacpp:*, dynamo_*) and those of dcgm-exporter,
+    nvidia_gpu_exporter and node_exporter.
+    """
+    if options.pop("install_rules"):
+        click.echo(_INSTALL, nl=False)
+        return
+    shape = options.pop("shape")
+    try:
+        report = _report(**options)  # type: ignore[arg-type]  # click's values, of the types that the options declare
+    except (RecommenderError, click.UsageError) as exc:
+        _fail(exc.message if isinstance(exc, click.UsageError) else str(exc))
+    _show(report, str(shape))
+    sys.exit(report.exit_code)
+
+
+def _report(
+    *,
+    url: str,
+    service: str | None,
+    engine: str | None,
+    inventory: Path | None,
+    at: str | None,
+    signals: str,
+    deep: bool,
+    timeout: float,
+    bearer_token_file: Path | None,
+    username: str | None,
+    password_file: Path | None,
+    tenant: str | None,
+    ca_file: Path | None,
+) -> Report:
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"--prometheus {url}: write it with its scheme, http://{url}")
+    wish = Wish(
+        service=service,
+        engine=engine,
+        at=None if at is None else _moment(at),
+        source=None if signals == "auto" else Source(signals),
+        deep=deep,
+        inventory=load_inventory(inventory),
+    )
+    access = Access(bearer_token_file, username, password_file, tenant, ca_file)
+    client = ReadingClient(url, access, timeout_seconds=timeout)
+    try:
+        return run(client, wish)
+    finally:
+        client.close()
+
+
+def _moment(text: str) -> datetime:
+    """Unix seconds or ISO 8601; a time without a zone is UTC."""
+    try:
+        return datetime.fromtimestamp(float(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise click.UsageError(f"--at {text}: write unix seconds, or a time such as 2026-11-21T03:00:00Z") from exc
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _show(report: Report, shape: str) -> None:
+    try:
+        if shape == "json":
+            click.echo(report.model_dump_json(indent=2))
+        elif shape == "markdown":
+            click.echo(markdown(report), nl=False)
+        else:
+            Console(highlight=False, soft_wrap=True).print(text(report), end="")
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head`: what was read sufficed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(ExitCode.COULD_NOT_ASK)

@@ -1,0 +1,83 @@
+"""The whole way: find services, read or evaluate their signals, diagnose, plan. Nothing is written anywhere."""
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from recommender.calibration import fit_itl
+from recommender.contracts import ReplicaTarget
+from recommender.diagnosis import diagnose
+from recommender.errors import PrometheusError
+from recommender.evidence import gather
+from recommender.executors import build
+from recommender.facts import facts_of
+from recommender.inventory import ServiceConfig
+from recommender.model import Diagnosis, Evidence, Plan
+from recommender.oneshot.client import ReadingClient
+from recommender.oneshot.read import Known, Read, Wish, read
+from recommender.oneshot.report import Report, ServiceReport, worst
+from recommender.oneshot.severity import exit_code, severity_of
+from recommender.planner import context_of, make_plan
+from rules.pack import Rule, load_rules
+
+
+def run(client: ReadingClient, wish: Wish) -> Report:
+    """Diagnose. Raises PrometheusError when it cannot be asked, NothingFound where there is nothing to look at."""
+    at = wish.at or datetime.fromtimestamp(math.floor(client.now()), UTC)
+    rules = load_rules()
+    source = read(client, rules, wish, at)
+    alerts = {rule.name: rule for rule in rules if rule.is_alert}
+    services = tuple(_look(service, source, wish, alerts, at) for service in source.services)
+    return Report(
+        prometheus=client.shown_url,
+        at=at,
+        source=source.source,
+        services=services,
+        not_judged=source.not_judged,
+        notes=source.notes,
+        queries=client.asked.queries,
+        longest_query_characters=client.asked.longest,
+        exit_code=worst(tuple(one.exit_code for one in services)),
+    )
+
+
+def _look(service: Known, source: Read, wish: Wish, alerts: Mapping[str, Rule], at: datetime) -> ServiceReport:
+    evidence = gather(source.promql, service.name, at, gpus=wish.inventory.gpus_of(service.name))
+    diagnosis = diagnose(evidence)
+    severity = severity_of(diagnosis, evidence, source.promql, alerts, at)
+    plan, notes = _plan(service, diagnosis, evidence, source, wish)
+    return ServiceReport(
+        service=service.name,
+        named_by=service.named_by,
+        engines=service.engines,
+        replicas=service.instances,
+        severity=severity,
+        exit_code=exit_code(diagnosis, severity),
+        evidence=evidence,
+        diagnosis=diagnosis,
+        plan=plan,
+        notes=notes,
+    )
+
+
+def _plan(
+    service: Known, diagnosis: Diagnosis, evidence: Evidence, source: Read, wish: Wish
+) -> tuple[Plan | None, tuple[str, ...]]:
+    """The plan, as the recommender would make it; of a service outside the inventory with what its series tell."""
+    if diagnosis.root is None:
+        return None, ()
+    notes: tuple[str, ...] = ()
+    try:
+        itl = fit_itl(source.promql, service.name, evidence.at)
+    except PrometheusError as exc:
+        itl, notes = None, (f"no latency model: {exc}",)
+    config = wish.inventory.services.get(service.name)
+    targets = wish.inventory.targets(service.name)
+    if config is None and len(service.engines) == 1:
+        config = ServiceConfig(engine=service.engines[0])
+        targets = tuple(
+            ReplicaTarget(service.name, instance, f"http://{instance}", config.engine) for instance in service.instances
+        )
+    executor = build().get(config.executor.type) if service.name in wish.inventory.services and config else None
+    context = context_of(service.name, config, targets, executor, itl=itl, facts=facts_of(config, evidence))
+    return make_plan(diagnosis, evidence, context), notes

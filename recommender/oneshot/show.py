@@ -1,0 +1,151 @@
+"""A report for a person: text for a terminal, Markdown for a ticket. What came from labels is data, never markup."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from recommender.diagnosis.text import code, escaped, plain, to_markdown, to_text
+from recommender.figures import figure
+from recommender.model import Change, Expectation, Plan
+from recommender.oneshot.report import Report, ServiceReport, Source
+from rules.catalog import Severity
+
+INSTALL = "optiinfra diagnose --install-rules"
+_SOURCES = {
+    Source.RECORDED: "signals that OptiInfra's rules record",
+    Source.RAW: "the engines' own series, with OptiInfra's rules evaluated over them",
+}
+_COLOURS = {
+    Severity.CRITICAL: "bold red",
+    Severity.WARNING: "yellow",
+    Severity.INFO: "cyan",
+    Severity.NONE: "green",
+}
+
+
+def text(report: Report) -> Text:
+    """Lines for a terminal. Colours are styles: where the output is no terminal, none remain."""
+    shown = Text()
+    for line in _head(report):
+        shown.append(f"{plain(line)}\n")
+    for service in report.services:
+        first, _, rest = to_text(service.diagnosis, service.evidence).partition("\n")
+        shown.append("\n")
+        shown.append(f"{first} [{_word(service)}]\n", _COLOURS[service.severity])
+        shown.append(rest)
+        for line in _of_a_service(service):
+            shown.append(f"{line}\n")
+    for line in _foot(report):
+        shown.append(f"{plain(line)}\n")
+    return shown
+
+
+def markdown(report: Report) -> str:
+    """CommonMark; text of the evidence is escaped, queries and patches are code."""
+    lines = [f"# Diagnosis of {report.at:%Y-%m-%d %H:%M:%S} UTC", "", *(escaped(line) + "  " for line in _head(report))]
+    for service in report.services:
+        lines += ["", to_markdown(service.diagnosis, service.evidence).rstrip("\n")]
+        lines += _markdown_plan(service)
+    lines += [escaped(line) if line else "" for line in _foot(report)]
+    return "\n".join(lines) + "\n"
+
+
+def _word(service: ServiceReport) -> str:
+    return service.exit_code.name.lower().replace("_", " ")
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"{report.prometheus} at {report.at:%Y-%m-%d %H:%M:%S} UTC: {_SOURCES[report.source]}."
+    for service in report.services:
+        engines = " ".join(service.engines) or "engine unknown"
+        yield (
+            f"{service.service}: {len(service.replicas)} replica{'s' * (len(service.replicas) != 1)} ({engines}), "
+            f"named by {service.named_by}"
+        )
+
+
+def _foot(report: Report) -> Iterator[str]:
+    for note in report.notes:
+        yield ""
+        yield note
+    if report.not_judged:
+        yield ""
+        yield f"Not judged without the recording rules ({INSTALL}); --deep tries, in many seconds:"
+        for reason, conditions in _by_reason(report):
+            yield f"  {', '.join(conditions)}: {reason}"
+    yield ""
+    yield f"{report.queries} queries, the longest of {report.longest_query_characters} characters; nothing was changed."
+    if report.source is Source.RAW:
+        yield f"With the rules in this Prometheus everything is judged, and faster: {INSTALL}"
+
+
+def _by_reason(report: Report) -> list[tuple[str, list[str]]]:
+    found: dict[str, list[str]] = {}
+    for one in report.not_judged:
+        found.setdefault(one.reason, []).append(one.condition)
+    return list(found.items())
+
+
+def _of_a_service(service: ServiceReport) -> Iterator[str]:
+    plan = service.plan
+    if plan is not None:
+        yield ""
+        yield f"Plan: {plain(plan.title)}"
+        for line in _plan_lines(plan):
+            yield f"  {plain(line)}"
+    for note in service.notes:
+        yield f"Note: {plain(note)}"
+
+
+def _plan_lines(plan: Plan) -> Iterator[str]:
+    if plan.change is not None:
+        yield from _change_lines(plan.change)
+        yield f"expected: {'; '.join(map(_expected, plan.expected))}" if plan.expected else "expected: unknown"
+        if plan.restart is not None:
+            yield f"cost: {plan.restart.text}"
+        if plan.quality_gate is not None:
+            yield f"quality: {plan.quality_gate.text}"
+        yield f"undo: {plan.rollback}"
+    yield from (f"- {advice}" for advice in plan.advice)
+    yield from (f"not {one.playbook} {one.title}: {one.reason}" for one in plan.alternatives)
+    yield from (f"to know: {ask.fact}, {ask.needed_for}: {ask.how}" for ask in plan.asks)
+
+
+def _change_lines(change: Change) -> Iterator[str]:
+    yield f"{change.flag} {change.step}: {change.reason}"
+    yield f"formula: {change.formula}"
+    if change.feasibility is not None:
+        yield f"memory: {change.feasibility.text}"
+
+
+def _expected(one: Expectation) -> str:
+    middle = "" if one.mid is None else f", most likely {figure(one.mid)}"
+    return f"{one.metric} {figure(one.low)} to {figure(one.high)} times what it was{middle} ({one.source})"
+
+
+def _markdown_plan(service: ServiceReport) -> Sequence[str]:
+    plan = service.plan
+    notes = [f"- {escaped(note)}" for note in service.notes]
+    if plan is None:
+        return ["", *notes] if notes else []
+    lines = [
+        "",
+        f"### Plan: {escaped(plan.title)}",
+        "",
+        *(f"- {escaped(_unlisted(line))}" for line in _plan_lines(plan)),
+    ]
+    for patch in plan.patches:
+        lines += ["", f"{escaped(patch.title)}:", "", *_block(patch.content)]
+    for title, queries in (("Verify", plan.verification_queries), ("Roll back if", plan.rollback_queries)):
+        if queries:
+            lines += ["", f"{title}:", "", *(f"- {escaped(one.text)}: {code(one.query)}" for one in queries)]
+    return [*lines, *([""] if notes else []), *notes]
+
+
+def _unlisted(line: str) -> str:
+    return line.removeprefix("- ")
+
+
+def _block(content: str) -> list[str]:
+    """Indented code: no fence that the content could close."""
+    return [f"    {plain(line)}" for line in content.splitlines()]
