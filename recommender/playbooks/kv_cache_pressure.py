@@ -3,6 +3,7 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard, KnobValue
+from recommender.playbooks import precision
 from recommender.playbooks.admission_policy import RAISE_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.context_limit import LOWER_CONTEXT
@@ -10,6 +11,7 @@ from recommender.playbooks.effects import Effects, error_guard, itl_guard, publi
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.offload import OFFLOAD_KV
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_KV
+from recommender.playbooks.precision_effects import Purpose
 from recommender.playbooks.proofs import CAPACITY, FREE, TOKENS_PER_REQUEST, USED, batch_proof, share_proof
 from recommender.playbooks.scaling import SCALE_OUT_FOR_KV
 from recommender.playbooks.scope import canary_of, known_everywhere, not_what_runs
@@ -189,5 +191,7 @@ PLAYBOOKS = (
     Playbook("P02.5", "Lower the batch limit", lower_batch_limit, batch_limit_effects, _ROLLBACK),
     LOWER_CONTEXT,
     OFFLOAD_KV,
+    precision.kv_cache("P02.7", Purpose.MEMORY),
+    precision.weights("P02.8", Purpose.MEMORY),
     MORE_GPUS_FOR_KV,
 )
