@@ -68,7 +68,7 @@ def _sparse_layers(fields: Fields, family: Family, layers: int) -> int:
     dense = len(dense_list) if isinstance(dense_list, list) else 0
     every = fields.optional_whole("decoder_sparse_step") or fields.optional_whole("moe_layer_freq") or 1
     if every != 1:
-        raise ConfigProblem(f"only every {every}th layer has experts, which is not understood here")
+        raise ConfigProblem(f"only one layer in {every} has experts, which is not understood here")
     return layers - max(dense, fields.optional_whole("first_k_dense_replace") or 0)
 
 
