@@ -7,7 +7,6 @@ from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import SLOT_ENGINES, setup_of, setup_proof
-from recommender.playbooks.scope import canary_of
 from recommender.playbooks.seen import ask
 from recommender.sizing import NotApplicable
 from recommender.sizing.budget import lower_context
@@ -23,13 +22,14 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
             "engine tells how long that is.",
             (ask(context, "tuning.longest_request_tokens", "to size the context of a slot"),),
         )
-    canary = canary_of(evidence, finding)
     shared = context.engine == "llamacpp"  # its context is divided by the slots, Ollama's is of each
-    slots = setup_of(evidence, canary, context).slots if shared else 1
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
-        if old is None or slots is None:
+        told = [setup_of(evidence, instance, context).slots for instance in instances] if shared else [1]
+        known = [each for each in told if each is not None]
+        if old is None or len(known) < len(told):
             return NotApplicable("the context, or the number of slots, is unknown")
+        slots = max(known)
         sized = lower_context(
             int(old),
             longest_request_tokens=longest,
@@ -44,8 +44,7 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         whole = None if before is None else before * sized.value / float(old)
         proof = setup_proof(evidence, instances[0], context, context_tokens=whole)
         # It only gives memory back, whether or not the bytes can be said.
-        known = proof if proof.fits is True else None
-        return Move(sized.value, sized.formula, sized.inputs, known)
+        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits is True else None)
 
     knob = "context_tokens" if shared else "max_model_length_tokens"
     reason = f"The longest requests have {figure(longest)} tokens; the memory of longer ones is taken for nothing."

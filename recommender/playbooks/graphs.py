@@ -27,6 +27,8 @@ def _raise(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         limit = context.configured("max_running_requests", instances[0])
         wanted = int(running if limit is None else limit)
         new = min(wanted, int(context.tuning.step_max_ratio * int(old)))
+        if new <= float(old):
+            return NotApplicable(f"graphs up to {old} are enough for a batch limit of {wanted}")
         formula = f"min(batch limit {wanted}, {context.tuning.step_max_ratio:g}·old) = {new}"
         proof = _proof(evidence, instances[0], (int(old), new), context)
         return Move(new, formula, {"old": float(old), "running": running}, proof)
@@ -38,7 +40,7 @@ def _proof(evidence: Evidence, instance: str, sizes: tuple[int, int], context: P
     """A graph each eight requests, out of the memory that is free."""
     free, used = evidence.value(FREE, instance), evidence.value(USED, instance)
     more = (sizes[1] - sizes[0]) / 8 * context.tuning.graph_bytes
-    if free is None or used is None or not 0 <= used < 1:
+    if not free or used is None or not 0 <= used < 1:
         text = f"{figure(more, 'bytes')} of graphs, and how much of the device is free is unknown"
         return Feasibility(fits=None, text=text, missing=("gpu_memory_free_bytes",))
     total = free / (1 - used)

@@ -82,8 +82,11 @@ def _against(scope: ChangeScope, moved: Move, context: PlanContext) -> str:
     knob, gpu = scope.knob, context.facts.gpu
     if moved.feasibility is not None and moved.feasibility.fits is False:
         return f"it would not fit: {moved.feasibility.text}"
-    if conflicts := context.conflicts(knob.name, moved.value, scope.instances[0]):
-        return f"{knob.label} cannot be {shown(moved.value)}: {'; '.join(conflicts)}"
+    if moved.value == scope.old:
+        return f"{knob.label} is {shown(scope.old)} already"
+    for instance in scope.instances:
+        if conflicts := context.conflicts(knob.name, moved.value, instance):
+            return f"{knob.label} of {instance} cannot be {shown(moved.value)}: {'; '.join(conflicts)}"
     if gpu is not None and knob.parse(moved.value) is not None and _allowed(knob, moved.value, gpu) is False:
         return f"{gpu.name} (compute capability {gpu.compute_capability:g}) does not run {shown(moved.value)}"
     return ""

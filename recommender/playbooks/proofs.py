@@ -124,7 +124,7 @@ def step_proof(evidence: Evidence, instance: str, tokens: tuple[int, int], conte
     if context.engine in {"vllm", "tgi"}:
         return _out_of_kv(evidence, instance, more, context)
     free, used = evidence.value(FREE, instance), evidence.value(USED, instance)
-    if free is None or used is None or not 0 <= used < 1:
+    if not free or used is None or not 0 <= used < 1:
         return Feasibility(
             fits=None,
             text=f"up to {figure(more, 'bytes')} more of activations, and how much of the device is free is unknown",

@@ -60,17 +60,25 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
             evidence,
             finding,
             context,
-            size=lambda _, instances: _more_slots(evidence, instances, (before, new), context),
+            size=lambda _, instances: _more_slots(evidence, instances, (before, new), needed, context),
             reason=_reason(evidence, finding),
         )
     return _more_context(evidence, finding, (before, new, needed), context)
 
 
 def _more_slots(
-    evidence: Evidence, instances: tuple[str, ...], slots: tuple[int, int], context: PlanContext
+    evidence: Evidence, instances: tuple[str, ...], slots: tuple[int, int], needed: int, context: PlanContext
 ) -> Move | NotApplicable:
+    """The slots, where each replica that is changed shares enough context for as many of its longest requests."""
+    short = [i for i in instances if not _enough(context.configured("context_tokens", i), slots[1] * needed)]
+    if short:
+        return NotApplicable(f"{short[0]} is not known to share {slots[1] * needed} tokens of context among its slots")
     proof = setup_proof(evidence, instances[0], context, slots=slots[1])
     return Move(slots[1], _formula(*slots, context), {"old": float(slots[0])}, proof)
+
+
+def _enough(shared: KnobValue | None, needed: int) -> bool:
+    return isinstance(shared, int) and shared >= needed
 
 
 def _more_context(

@@ -137,8 +137,8 @@ def lower_max_running(
     """
     if kv_capacity_tokens is None or tokens_held_per_request is None or tokens_held_per_request <= 0:
         return NotApplicable("KV capacity or the KV tokens that a request holds are unknown: what fits cannot be said")
-    if running is None:
-        return NotApplicable("how many requests run is unknown: the size of the step cannot be limited")
+    if running is None or running <= 0:
+        return NotApplicable("how many requests run is unknown, or none does: the size of the step cannot be limited")
     fits = math.floor(fill * kv_capacity_tokens / tokens_held_per_request)
     least = math.ceil(min(float(old), running) / rule.max_ratio)
     new = max(1, fits, least)

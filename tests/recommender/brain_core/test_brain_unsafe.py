@@ -1,0 +1,173 @@
+"""Changes that would not be safe, found by reading the playbooks as an enemy would: none of them is proposed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from recommender.contracts import ReplicaTarget
+from recommender.facts import ServiceFacts
+from recommender.gpus import GPUS
+from recommender.knobs import load
+from recommender.model import Change, Evidence, Finding, KnobValue
+from recommender.models import common_model
+from recommender.playbooks import PlanContext
+from recommender.playbooks.context_limit import LOWER_CONTEXT
+from recommender.playbooks.graphs import RAISE_GRAPHS
+from recommender.playbooks.moves import Move, move
+from recommender.playbooks.offload import OFFLOAD_KV
+from recommender.playbooks.slots import raise_slots
+from recommender.sizing import NotApplicable, lower_max_running
+from recommender.tuning_config import TuningConfig
+from rules.catalog import Bottleneck, BottleneckKind
+
+REPLICAS = ("10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000")
+Make = Callable[..., Evidence]
+
+
+def finding(bottleneck: Bottleneck = Bottleneck.ADMISSION_LIMITED, instances: Sequence[str] = REPLICAS[:1]) -> Finding:
+    return Finding(bottleneck=bottleneck, kind=BottleneckKind.CAUSE, confidence=1.0, instances=tuple(instances))
+
+
+def service(engine: str, *each: Mapping[str, KnobValue], version: str | None = None, **update: Any) -> PlanContext:
+    """A service whose replicas have these settings of their files; one mapping is that of all of them."""
+    settings = dict(zip(REPLICAS, each if len(each) > 1 else each * len(REPLICAS), strict=True))
+    given = {
+        "replicas": tuple(
+            ReplicaTarget(service="chat", instance=i, url=f"http://{i}", engine=engine, node=f"n{n}")
+            for n, i in enumerate(REPLICAS)
+        ),
+        "knobs": load(engine).at(version),
+        "settings": settings,
+        "executor": "command",
+    }
+    return PlanContext(service="chat", engine=engine, engine_version=version, **{**given, **update})
+
+
+def why_not(outcome: object) -> str:
+    assert isinstance(outcome, NotApplicable), outcome
+    return outcome.reason
+
+
+def test_a_value_that_one_of_the_other_replicas_cannot_have_is_not_given_to_it(evidence_of: Make) -> None:
+    small = {"max-num-seqs": 64, "max-num-batched-tokens": 64}
+    context = service("vllm", {"max-num-seqs": 64}, {"max-num-seqs": 64}, small)
+    outcome = move(
+        "max_running_requests", evidence_of({}), finding(), context, size=lambda *_: Move(128, "2·64"), reason="."
+    )
+    assert why_not(outcome).startswith(f"--max-num-seqs of {REPLICAS[2]} cannot be 128")
+
+
+def test_what_is_there_already_is_no_change(evidence_of: Make) -> None:
+    context = service("vllm", {"max-num-seqs": 64})
+    outcome = move(
+        "max_running_requests", evidence_of({}), finding(), context, size=lambda *_: Move(64, "="), reason="."
+    )
+    assert why_not(outcome) == "--max-num-seqs is 64 already"
+
+
+def test_graphs_are_not_captured_for_fewer_requests_under_the_name_of_more(evidence_of: Make) -> None:
+    context = service(
+        "vllm", {"compilation-config.max_cudagraph_capture_size": 160, "max-num-seqs": 128}, version="0.32.0"
+    )
+    evidence = evidence_of(
+        {
+            "replica:llm_requests_running:max2m": 170.0,
+            "gpu:gpu_memory_free_bytes": 9e9,
+            "gpu:gpu_memory_used:ratio": 0.8,
+        }
+    )
+    assert "enough for a batch limit of 128" in why_not(RAISE_GRAPHS.size(evidence, finding(), context))
+
+
+def test_a_device_without_a_free_byte_is_no_crash_and_no_proof(evidence_of: Make) -> None:
+    context = service("tgi", {"CUDA_GRAPHS": "1,2,4,8", "MAX_BATCH_SIZE": 64})
+    evidence = evidence_of(
+        {"replica:llm_requests_running:max2m": 60.0, "gpu:gpu_memory_free_bytes": 0.0, "gpu:gpu_memory_used:ratio": 0.9}
+    )
+    assert not isinstance(RAISE_GRAPHS.size(evidence, finding(), context), Change)
+
+
+def test_a_batch_limit_is_not_lowered_to_one_because_nothing_runs_at_the_moment() -> None:
+    outcome = lower_max_running(200, kv_capacity_tokens=512.0, tokens_held_per_request=9000.0, running=0.0)
+    assert "or none does" in why_not(outcome)
+
+
+# -- KV in host memory is pinned: what is asked too much of is the host itself
+
+LLAMA = common_model("meta-llama/Llama-3.1-8B-Instruct")
+ASKED = {
+    "replica:llm_prefix_cache_hit:ratio_rate5m": 0.1,
+    "replica:llm_prompt_tokens:rate5m": 20_000.0,
+    "node:host_memory_available:ratio": 0.5,
+}
+
+
+def offloading(engine: str, *each: Mapping[str, KnobValue], ranks: int = 8) -> PlanContext:
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["h100_sxm"], tensor_parallel=ranks, weight_dtype="bf16", kv_dtype="bf16")
+    tuning = TuningConfig(prefix_reuse_ratio=0.6, host_memory_bytes=1e12)
+    return service(engine, *each, version="0.5.23" if engine == "sglang" else None, facts=facts, tuning=tuning)
+
+
+def test_a_pool_of_each_rank_is_a_part_of_what_the_host_can_give(evidence_of: Make) -> None:
+    assert LLAMA is not None
+    context = offloading("sglang", {"hicache-size": 40, "enable-hierarchical-cache": True})
+    outcome = OFFLOAD_KV.size(evidence_of(ASKED), finding(), context)
+    assert isinstance(outcome, Change), outcome
+    assert isinstance(outcome.new, int)
+    assert outcome.old < outcome.new <= 2 * 40e9
+    assert 8 * outcome.new <= 0.7 * (0.5e12 + 8 * 40e9)
+    assert outcome.engine_new == outcome.new / 1e9
+    assert "over 8 ranks" in outcome.formula
+
+
+def test_a_size_that_acts_only_with_a_switch_is_not_changed_without_it(evidence_of: Make) -> None:
+    context = offloading("sglang", {"hicache-size": 40})
+    assert "enable-hierarchical-cache" in why_not(OFFLOAD_KV.size(evidence_of(ASKED), finding(), context))
+
+
+def test_host_memory_is_that_of_the_host_that_has_least_of_it(evidence_of: Make) -> None:
+    context = offloading("sglang", {"hicache-size": 10, "enable-hierarchical-cache": True})
+    evidence = evidence_of(ASKED)
+    name = "node:host_memory_available:ratio"
+    short = {**evidence.replica_readings[REPLICAS[2]]}
+    short[name] = short[name].model_copy(update={"value": 0.01})
+    poor = evidence.model_copy(update={"replica_readings": {**evidence.replica_readings, REPLICAS[2]: short}})
+    assert isinstance(OFFLOAD_KV.size(evidence, finding(), context), Change)
+    assert not isinstance(OFFLOAD_KV.size(poor, finding(), context), Change)
+    del short[name]
+    unknown = evidence.model_copy(update={"replica_readings": {**evidence.replica_readings, REPLICAS[2]: short}})
+    assert not isinstance(OFFLOAD_KV.size(unknown, finding(), context), Change)
+
+
+# -- engines that divide one context among slots
+
+SLOTS = {"LLAMA_ARG_N_PARALLEL": 4, "LLAMA_ARG_CTX_SIZE": 32768}
+
+
+def llama(*each: Mapping[str, KnobValue], longest: int) -> PlanContext:
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["h100_sxm"], tensor_parallel=1, weight_dtype="bf16", kv_dtype="fp16")
+    return service("llamacpp", *each, facts=facts, tuning=TuningConfig(longest_request_tokens=longest))
+
+
+def test_more_slots_leave_the_longest_request_room_on_every_replica_that_gets_them(evidence_of: Make) -> None:
+    evidence = evidence_of({"replica:llm_max_running_requests": 4.0})
+    assert isinstance(raise_slots(evidence, finding(), llama(SLOTS, longest=3000)), Change)
+    less = {**SLOTS, "LLAMA_ARG_CTX_SIZE": 16384}
+    outcome = raise_slots(evidence, finding(), llama(SLOTS, SLOTS, less, longest=3000))
+    assert why_not(outcome).startswith(REPLICAS[2])
+
+
+def test_less_context_is_still_enough_where_more_slots_share_it(evidence_of: Make) -> None:
+    more = {**SLOTS, "LLAMA_ARG_N_PARALLEL": 16}
+    evidence = evidence_of({})
+    outcome = LOWER_CONTEXT.size(evidence, finding(), llama(SLOTS, longest=1024))
+    assert isinstance(outcome, Change), outcome
+    assert outcome.new == 16384
+    assert "needs 32768" in why_not(LOWER_CONTEXT.size(evidence, finding(), llama(SLOTS, SLOTS, more, longest=1024)))
+
+
+@pytest.mark.parametrize("unknown", [{"LLAMA_ARG_CTX_SIZE": 32768}])
+def test_how_many_slots_another_replica_has_is_not_assumed(evidence_of: Make, unknown: Any) -> None:
+    outcome = LOWER_CONTEXT.size(evidence_of({}), finding(), llama(SLOTS, SLOTS, unknown, longest=1024))
+    assert not isinstance(outcome, Change)
