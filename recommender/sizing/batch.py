@@ -67,6 +67,9 @@ def largest_batch(shape: EngineShape, load: Workload) -> Limit:
             "and is not split: chunked prefill is off"
         )
     own = load.prompt_tokens - shared
+    if shape.reserves_answers:
+        each = load.prompt_tokens + load.output_tokens + (shape.block_size_tokens - 1) / 2
+        own += load.output_tokens
     # What is free is too little for the next request: on average half of what it needs.
     room = shape.kv_capacity_tokens - own / 2
     low, high = 1.0, float(shape.max_running_requests)
@@ -75,7 +78,7 @@ def largest_batch(shape: EngineShape, load: Workload) -> Limit:
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if kv_tokens(middle, each, shared, load.prefix_groups) <= room else (low, middle)
-    return Limit(low, "kv_cache", _preemption(load, own))
+    return Limit(low, "kv_cache", Recompute() if shape.reserves_answers else _preemption(load, own))
 
 
 def _preemption(load: Workload, own: float) -> Recompute:

@@ -73,7 +73,8 @@ class Workload:
 class EngineShape:
     """The limits of one replica's scheduler. `kv_capacity_tokens` is what requests can hold, in tokens.
 
-    `chunked_prefill` False: a prompt is computed in one step or waits.
+    `chunked_prefill` False: a prompt is computed in one step or waits. `reserves_answers`: a request is let in only
+    when all of its answer fits (TensorRT-LLM's guaranteed_no_evict), so nothing is ever preempted.
     """
 
     max_running_requests: int
@@ -81,6 +82,7 @@ class EngineShape:
     kv_capacity_tokens: float
     block_size_tokens: int = 16
     chunked_prefill: bool = True
+    reserves_answers: bool = False
 
     def __post_init__(self) -> None:
         if min(self.max_running_requests, self.max_batched_tokens, self.block_size_tokens) < 1:

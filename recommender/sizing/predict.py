@@ -10,6 +10,7 @@ the limit does depend on it (Sakasegawa's factor (CV_a² + CV_s²)/2, §2.5, wit
 `bench/sizing_bench.py` holds it to the simulated engine; docs/sizing.md has the table.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from recommender.sizing.batch import Batch, Limit, batch_of, held_tokens, kv_tokens, largest_batch, shared_tokens
@@ -17,7 +18,7 @@ from recommender.sizing.load import EngineShape, Prediction, StepModel, Workload
 from recommender.sizing.percentiles import FirstToken, step_tokens_quantile, ttft
 from recommender.sizing.population import Population, population_of
 
-__all__ = ["EngineShape", "Prediction", "StepModel", "Workload", "predict"]
+__all__ = ["EngineShape", "Prediction", "StepModel", "Workload", "predict", "slowest"]
 
 _BUDGET_BOUND = 0.9  # share of the prompt budget in use from which it, rather than slots, is what limits
 
@@ -53,6 +54,15 @@ def predict(shape: EngineShape, step: StepModel, workload: Workload) -> Predicti
     if workload.clients is not None:
         return _prediction(shape, step, workload, _closed(shape, step, workload, limit, workload.clients))
     return _prediction(shape, step, workload, _open(shape, step, workload, limit, workload.arrivals_per_second or 0.0))
+
+
+def slowest(shape: EngineShape, steps: Iterable[StepModel], workload: Workload) -> Prediction:
+    """The prediction by the step model that is slowest under this load: each of `steps` is a floor of the step's time.
+
+    Raises ValueError as `predict` does.
+    """
+    found = [predict(shape, step, workload) for step in steps]
+    return min(found, key=lambda one: (one.requests_per_second, -one.running, -one.itl_mean_seconds))
 
 
 def _closed(shape: EngineShape, step: StepModel, load: Workload, limit: Limit, clients: float) -> _State:

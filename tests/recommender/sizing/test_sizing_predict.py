@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from recommender.sizing.percentiles import poisson_quantile, spread_quantile
-from recommender.sizing.predict import EngineShape, StepModel, Workload, predict
+from recommender.sizing.predict import EngineShape, StepModel, Workload, predict, slowest
 
 SHAPE = EngineShape(max_running_requests=16, max_batched_tokens=2048, kv_capacity_tokens=64_000)
 STEP = StepModel(0.02, 0.0004, 0.00003)
@@ -117,6 +117,21 @@ def test_requests_that_share_a_beginning_hold_its_blocks_once() -> None:
     apart = predict(SHAPE, STEP, load)
     together = predict(SHAPE, STEP, replace(load, prefix_groups=1))
     assert apart.kv_tokens - together.kv_tokens == pytest.approx(15 * 512, rel=0.01)
+
+
+def test_an_engine_that_reserves_answers_never_preempts_and_runs_fewer() -> None:
+    tight = replace(SHAPE, max_running_requests=64, kv_capacity_tokens=6000)
+    load = Workload(100, 300, clients=64)
+    greedy, careful = predict(tight, STEP, load), predict(replace(tight, reserves_answers=True), STEP, load)
+    assert greedy.preemptions_per_request > 0 == careful.preemptions_per_request
+    assert careful.running < greedy.running
+    assert careful.limited_by == "kv_cache"
+
+
+def test_the_slowest_of_several_steps_is_what_holds() -> None:
+    fast, slow = StepModel(0.01, 0.0001), StepModel(0.02, 0.0004)
+    for load in (Workload(200, 50, clients=40), Workload(200, 50, arrivals_per_second=2)):
+        assert slowest(SHAPE, (fast, slow), load) == predict(SHAPE, slow, load)
 
 
 def test_a_request_that_cannot_fit_and_figures_that_cannot_be_are_refused() -> None:
