@@ -16,6 +16,14 @@ from exporters.exposition import Labels, Reading
 from exporters.inference.mapping import Mapper
 
 MODEL = "tiny-llama"
+VERSIONS = {
+    Engine.VLLM: "0.32.0",
+    Engine.SGLANG: "0.5.23",
+    Engine.TGI: "3.3.7",
+    Engine.LLAMACPP: "b11434",
+    Engine.TENSORRT_LLM: "1.2.0",
+}
+"""What the prober reads beside the metrics: those that the catalogues of knobs were read from, where they say one."""
 _BLOCK = 16
 
 
@@ -175,9 +183,13 @@ def direct(engine: Engine, readings: Sequence[Reading], setup: Setup) -> tuple[P
 def probed(engine: Engine, readings: Sequence[Reading], setup: Setup) -> tuple[Page, ...]:
     """What a scrape of the exporter's prober stores: `llm_*`, and the limit of engines with a page that tells it."""
     mapper = _mapper(engine)
-    told: dict[Key, float] = {("llm_up", (("engine", engine.value),)): 1.0}
+    named = (("engine", engine.value), ("model", MODEL))
+    told: dict[Key, float] = {
+        ("llm_up", (("engine", engine.value),)): 1.0,
+        ("llm_engine_info", (*named, ("version", VERSIONS[engine]))): 1.0,
+    }
     if engine in (Engine.LLAMACPP, Engine.SGLANG):  # of /props and /server_info
-        told["llm_max_running_requests", (("engine", engine.value), ("model", MODEL))] = float(setup.slots)
+        told["llm_max_running_requests", named] = float(setup.slots)
     return tuple({**told, **_mapped(mapper, _native(engine, reading, setup))} for reading in readings)
 
 

@@ -124,10 +124,14 @@ def _expected(one: Expectation) -> str:
 
 
 def _markdown_plan(service: ServiceReport) -> Sequence[str]:
-    plan = service.plan
     notes = [f"- {escaped(note)}" for note in service.notes]
-    if plan is None:
+    if service.plan is None:
         return ["", *notes] if notes else []
+    return [*plan_markdown(service.plan), *([""] if notes else []), *notes]
+
+
+def plan_markdown(plan: Plan) -> list[str]:
+    """Lines of CommonMark: the change with its formula and proof, patches, queries, and what was not chosen."""
     lines = [
         "",
         f"### Plan: {escaped(plan.title)}",
@@ -139,7 +143,7 @@ def _markdown_plan(service: ServiceReport) -> Sequence[str]:
     for title, queries in (("Verify", plan.verification_queries), ("Roll back if", plan.rollback_queries)):
         if queries:
             lines += ["", f"{title}:", "", *(f"- {escaped(one.text)}: {code(one.query)}" for one in queries)]
-    return [*lines, *([""] if notes else []), *notes]
+    return lines
 
 
 def _unlisted(line: str) -> str:
