@@ -21,6 +21,8 @@ _TOLD_BY_ENGINE = {
     "kv_cache_memory_fraction": "replica:llm_kv_cache_memory_fraction",
     "tensor_parallel_size": "replica:llm_tensor_parallel_size",
 }
+_ROUNDED = 0.001  # engines tell fractions with two or three digits
+_MADE_OF_AUTO = frozenset({"fp32", "fp16", "bf16"})  # some engines tell what they made of "auto"
 _TOLD_IN_WORDS = {"kv_cache_dtype": "kv_cache_dtype", "weight_quantization": "quantization"}
 
 
@@ -93,8 +95,8 @@ def change_scope(
     if not candidates:
         return NotApplicable("none of the affected replicas is in the inventory; list them there by host and port")
     canary = candidates[0]
-    if masked := _masked(knob, canary, context):
-        return NotApplicable(f"{masked} is set on {canary} and overrides {knob.label}")
+    if idle := _not_in_force(knob, canary, evidence, context):
+        return NotApplicable(idle)
     old = _value(knob, canary, evidence, context)
     if old is None:
         how = f"Put it there, or set services.{context.service}.settings.{name} in the inventory."
@@ -102,7 +104,11 @@ def change_scope(
             f"What {knob.label} is now is unknown: no configuration file has {knob.key}. {how}",
             (Ask(fact=name, needed_for=f"to let OptiInfra change {knob.label}", how=how),),
         )
-    same = [i for i in managed if i != canary and _value(knob, i, evidence, context) == old]
+    same = [
+        i
+        for i in managed
+        if i != canary and _value(knob, i, evidence, context) == old and not _not_in_force(knob, i, evidence, context)
+    ]
     ordered = [i for i in candidates if i in same] + [i for i in same if i not in candidates]
     return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered))
 
@@ -152,15 +158,33 @@ def not_what_runs(name: str, old: KnobValue, evidence: Evidence, canary: str) ->
     )
 
 
-def _masked(knob: Knob, instance: str, context: PlanContext) -> str:
+def _not_in_force(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> str:
+    """Why the configured value is not what runs: another setting overrides it, or the engine tells another one."""
     settings = context.settings.get(instance, {})
-    return next((key for key in knob.masked_by if settings.get(key) is not None), "")
+    if masked := next((key for key in knob.masked_by if settings.get(key) is not None), ""):
+        return f"{masked} is set on {instance} and overrides {knob.label}"
+    configured, told = context.configured(knob.name, instance), _told(knob, instance, evidence)
+    if configured is None or told is None or _agree(configured, told):
+        return ""
+    return (
+        f"{knob.label} is configured as {configured} on {instance}, and the engine tells {told} of itself: it does not "
+        "run with its configuration; restart it or correct the file or the inventory first"
+    )
+
+
+def _agree(configured: KnobValue, told: KnobValue) -> bool:
+    if isinstance(configured, str) or isinstance(told, str):
+        return configured == told or (configured == "auto" and told in _MADE_OF_AUTO)
+    return abs(configured - told) <= _ROUNDED * abs(configured)
 
 
 def _value(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> KnobValue | None:
     configured = context.configured(knob.name, instance)
-    if configured is not None:
-        return configured
+    return _told(knob, instance, evidence) if configured is None else configured
+
+
+def _told(knob: Knob, instance: str, evidence: Evidence) -> KnobValue | None:
+    """What the engine tells of itself; None when it does not, or tells what the knob cannot have."""
     if signal := _TOLD_BY_ENGINE.get(knob.name):
         return knob.parse(evidence.value(signal, instance))
     fact = _TOLD_IN_WORDS.get(knob.name)

@@ -1,6 +1,7 @@
 """Changes that would not be safe, found by reading the playbooks as an enemy would: none of them is proposed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,13 +10,14 @@ from recommender.contracts import ReplicaTarget
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
 from recommender.knobs import load
-from recommender.model import Change, Evidence, Finding, KnobValue
+from recommender.model import Change, Evidence, Fact, Finding, KnobValue
 from recommender.models import common_model
 from recommender.playbooks import PlanContext
 from recommender.playbooks.context_limit import LOWER_CONTEXT
 from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_KV
+from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.playbooks.slots import raise_slots
 from recommender.sizing import NotApplicable, lower_max_running
 from recommender.tuning_config import TuningConfig
@@ -171,3 +173,38 @@ def test_less_context_is_still_enough_where_more_slots_share_it(evidence_of: Mak
 def test_how_many_slots_another_replica_has_is_not_assumed(evidence_of: Make, unknown: Any) -> None:
     outcome = LOWER_CONTEXT.size(evidence_of({}), finding(), llama(SLOTS, SLOTS, unknown, longest=1024))
     assert not isinstance(outcome, Change)
+
+
+# -- what is configured is not always what runs
+
+
+def scoped(context: PlanContext, evidence: Evidence, knob: str = "max_running_requests") -> object:
+    return move(knob, evidence, finding(), context, size=lambda *_: Move(128, "2·64"), reason=".")
+
+
+def test_a_value_that_the_engine_contradicts_is_not_the_one_to_change(evidence_of: Make) -> None:
+    told = "replica:llm_max_running_requests:engine"
+    context = service("sglang", {"max-running-requests": 64})
+    assert isinstance(scoped(context, evidence_of({told: 64.0})), Change)
+    assert "tells 48 of itself" in why_not(scoped(context, evidence_of({told: 48.0})))
+    declared = service("sglang", {}, declared={"max_running_requests": 64})
+    assert "correct the file or the inventory" in why_not(scoped(declared, evidence_of({told: 48.0})))
+
+
+def test_words_that_leave_it_to_the_engine_contradict_nothing(evidence_of: Make) -> None:
+    context = service("vllm", {"kv-cache-dtype": "auto"}, version="0.32.0")
+    gpu = ServiceFacts(gpu=GPUS["h100_sxm"])
+    for word, agrees in (("auto", True), ("bfloat16", True), ("fp8", False)):
+        fact = Fact(name="kv_cache_dtype", value=word, query="q", instance=REPLICAS[0])
+        evidence = evidence_of({}).model_copy(update={"replica_facts": {REPLICAS[0]: {"kv_cache_dtype": fact}}})
+        sure = replace(context, facts=gpu)
+        outcome = move("kv_cache_dtype", evidence, finding(), sure, size=lambda *_: Move("fp8", "half"), reason=".")
+        assert isinstance(outcome, Change) is agrees, outcome
+
+
+def test_a_replica_whose_setting_is_overridden_is_left_alone(evidence_of: Make) -> None:
+    over = {"max-num-seqs": 64, "max-num-active-seqs": 8}
+    context = service("vllm", {"max-num-seqs": 64}, over, {"max-num-seqs": 64})
+    scope = change_scope("max_running_requests", evidence_of({}), finding(), context)
+    assert isinstance(scope, ChangeScope)
+    assert scope.instances == (REPLICAS[0], REPLICAS[2])
