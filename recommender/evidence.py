@@ -9,19 +9,17 @@ nothing, and what labels say is only ever compared.
 
 import math
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 
+from recommender.answers import Answers, finite, nodes_in, sort_out
 from recommender.contracts import PromQL, Sample
 from recommender.model import Confirmation, Evidence, Reading
-from recommender.placement import Gpu, Layout, lay_out, nodes_of
-from rules.catalog import OBJECTIVES, SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, THRESHOLDS, Bottleneck, Level
+from recommender.placement import Gpu, Layout, lay_out
+from rules.catalog import OBJECTIVES, SIGNALS, THRESHOLDS, Bottleneck, Level
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
-_BOTTLENECKS = frozenset(Bottleneck)
-_LEVELS = frozenset(Level)
 _SOURCE_UNITS = {"tokens": "tokens", "ratio": "ratio", "fraction": "ratio", "requests": "requests"}
 _LOW_IS_WORSE = frozenset(
     {
@@ -37,7 +35,6 @@ _LOW_IS_WORSE = frozenset(
 # What tells the forms of one bottleneck apart; a word of ours, whatever a site's series say.
 _KIND_LABELS = ("objective", "fault", "link", "outcome")
 _KIND = re.compile(r"[a-z0-9_]{1,40}")
-_RATE = re.compile(r":rate\d+[smhd]$")
 # Histogram buckets are many and nothing here needs them; everything else of a service is one query's worth.
 _SERVICE_QUERY = '{{__name__=~"(replica|service):.+",__name__!~".+_(bucket|sum|count):rate.+",service={service}}}'
 _NODE_QUERY = '{{__name__=~"(node|gpu):.+|replica:llm_up",node=~{nodes}}}'
@@ -75,8 +72,8 @@ def gather(promql: PromQL, service: str, at: datetime, *, gpus: Mapping[str, Seq
     without readings.
     """
     samples = promql.instant(_SERVICE_QUERY.format(service=quote(service)), at)
-    node_samples = _ask_nodes(promql, sorted(set(nodes_of(samples).values())), at)
-    return assemble(service, at, samples, node_samples, promql.instant(_THRESHOLD_QUERY, at), gpus=gpus)
+    beside = _ask_nodes(promql, nodes_in(samples), at)
+    return assemble(service, at, samples, beside, promql.instant(_THRESHOLD_QUERY, at), gpus=gpus)
 
 
 def assemble(
@@ -89,35 +86,18 @@ def assemble(
     gpus: Mapping[str, Sequence[str]] | None = None,
 ) -> Evidence:
     """Evidence from the answers to the three queries, in any order."""
-    layout = lay_out(service, samples, node_samples, thresholds, gpus or {})
+    answers = sort_out(service, samples, node_samples, thresholds)
+    layout = lay_out(answers.surroundings(), gpus or {})
     return Evidence(
         service=service,
         at=at,
-        service_readings=_service_readings(service, samples),
-        replica_readings=_replica_readings(service, samples, node_samples, layout),
-        thresholds=_thresholds([*samples, *thresholds]),
-        objectives=_named(samples, "service:objective:", OBJECTIVES),
-        confirmed=_confirmations(service, [*samples, *node_samples], layout),
+        service_readings=_service_readings(service, answers),
+        replica_readings=_replica_readings(service, answers, layout),
+        thresholds={name: answers.figure(threshold.resolved) for name, threshold in THRESHOLDS.items()},
+        objectives={name: answers.figure(f"service:objective:{name}") for name in OBJECTIVES},
+        confirmed=_confirmations(service, answers, layout),
         placements=dict(layout.placements),
     )
-
-
-def _name(sample: Sample) -> str:
-    return sample.labels.get("__name__", "")
-
-
-@cache
-def _catalogued(name: str) -> bool:
-    return name in SIGNALS or name in SOURCE_GAUGES or _RATE.sub("", name) in SOURCE_COUNTERS
-
-
-def _known(name: str) -> bool:
-    """Whether a series is a catalogued signal; a site's own rules may share our prefixes."""
-    return not name.endswith(_EVIDENCE_SUFFIX) and _catalogued(name)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None  # a division by zero says nothing
 
 
 def _ask_nodes(promql: PromQL, nodes: Sequence[str], at: datetime) -> list[Sample]:
@@ -127,41 +107,30 @@ def _ask_nodes(promql: PromQL, nodes: Sequence[str], at: datetime) -> list[Sampl
 
 def _only(samples: list[Sample]) -> float | None:
     """The value of the one series of a signal; None when several models give several and none can be chosen."""
-    named = [sample for sample in samples if sample.labels.get("model")] or samples  # a down replica names no model
-    return _finite(named[0].value) if len(named) == 1 else None
+    if len(samples) > 1:  # a down replica names no model
+        samples = [sample for sample in samples if sample.labels.get("model")] or samples
+    return finite(samples[0].value) if len(samples) == 1 else None
 
 
-def _service_readings(service: str, samples: Iterable[Sample]) -> dict[str, Reading]:
-    found: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        name = _name(sample)
-        if name.startswith("service:") and _known(name):
-            found[name].append(sample)
+def _service_readings(service: str, answers: Answers) -> dict[str, Reading]:
+    labels = f"{{service={quote(service)}}}"
     return {
-        name: Reading(name=name, query=signal_query(name, service=service), value=_only(series), unit=unit_of(name))
-        for name, series in sorted(found.items())
+        name: Reading(name=name, query=name + labels, value=_only(series), unit=unit_of(name))
+        for name, series in sorted(answers.service.items())
     }
 
 
-def _replica_readings(
-    service: str, samples: Iterable[Sample], node_samples: Iterable[Sample], layout: Layout
-) -> dict[str, dict[str, Reading]]:
+def _replica_readings(service: str, answers: Answers, layout: Layout) -> dict[str, dict[str, Reading]]:
     """Readings by instance; a replica also carries those of its node and the worst of its GPUs."""
-    found: dict[str, dict[str, list[Sample]]] = {instance: defaultdict(list) for instance in layout.placements}
-    for sample in samples:
-        instance, name = sample.labels.get("instance"), _name(sample)
-        if instance in found and name.startswith("replica:") and _known(name):
-            found[instance][name].append(sample)
-    beside = _Beside(layout, node_samples)
+    beside = _Beside(layout, answers)
     readings = {}
-    for instance, signals in found.items():
+    for instance in layout.placements:
         labels = f"{{service={quote(service)},instance={quote(instance)}}}"
+        told = [(n, n + labels, _only(series)) for n, series in sorted(answers.replicas.get(instance, {}).items())]
         of = {
-            name: Reading(name=name, query=name + labels, value=_only(series), unit=unit_of(name), instance=instance)
-            for name, series in sorted(signals.items())
+            name: Reading(name=name, query=query, value=value, unit=unit_of(name), instance=instance)
+            for name, query, value in (*told, *beside.of(instance))
         }
-        for name, query, value in beside.of(instance):
-            of[name] = Reading(name=name, query=query, value=value, unit=unit_of(name), instance=instance)
         if of:
             readings[instance] = of
     return readings
@@ -173,19 +142,10 @@ _Value = tuple[str, str, float | None]  # signal, query, value
 class _Beside:
     """Signals of the nodes and GPUs that replicas run on; replicas of the same place share them."""
 
-    def __init__(self, layout: Layout, samples: Iterable[Sample]) -> None:
+    def __init__(self, layout: Layout, answers: Answers) -> None:
         self._layout = layout
-        self._nodes: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self._gpus: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))  # by "node/index"
+        self._answers = answers
         self._values: dict[tuple[str, tuple[str, ...]], list[_Value]] = {}
-        for sample in samples:
-            name, node = _name(sample), sample.labels.get("node")
-            if node is None or not _known(name) or not math.isfinite(sample.value):
-                continue
-            if name.startswith("gpu:"):
-                self._gpus[Gpu(node, sample.labels.get("gpu", ""), "").name][name].append(sample.value)
-            elif name.startswith("node:"):
-                self._nodes[node][name].append(sample.value)
 
     def of(self, instance: str) -> list[_Value]:
         """What is around a replica, by name of the signal."""
@@ -198,61 +158,32 @@ class _Beside:
         return self._values[key]
 
     def _of_node(self, node: str) -> list[_Value]:
+        labels = f"{{node={quote(node)}}}"
         return [
-            (name, signal_query(name, node=node), series[0] if len(series) == 1 else None)
-            for name, series in sorted(self._nodes.get(node, {}).items())
+            (name, name + labels, series[0] if len(series) == 1 else None)
+            for name, series in sorted(self._answers.nodes.get(node, {}).items())
         ]
 
     def _of_gpus(self, node: str, gpus: tuple[str, ...]) -> list[_Value]:
         """The worst of these GPUs."""
         there = self._layout.gpus.get(node, ())
-        labels = f"{{node={quote(node)}}}"
+        labels, wanted = f"{{node={quote(node)}}}", {gpu.index for gpu in there if gpu.name in gpus}
         if len(gpus) < len(there):
-            pattern = "|".join(re.escape(gpu.index) for gpu in there if gpu.name in gpus)
+            pattern = "|".join(re.escape(gpu.index) for gpu in there if gpu.index in wanted)
             labels = f"{{node={quote(node)},gpu=~{quote(pattern)}}}"
-        found: dict[str, list[float]] = defaultdict(list)
-        for gpu in gpus:
-            for name, series in self._gpus[gpu].items():
-                found[name] += series
-        return [
-            (name, f"min({name}{labels})", min(series))
-            if name in _LOW_IS_WORSE
-            else (name, f"max({name}{labels})", max(series))
-            for name, series in sorted(found.items())
-        ]
+        found: list[_Value] = []
+        for name, series in sorted(self._answers.gpus.get(node, {}).items()):
+            if values := [value for index, value in series if index in wanted]:
+                worst = ("min", min(values)) if name in _LOW_IS_WORSE else ("max", max(values))
+                found.append((name, f"{worst[0]}({name}{labels})", worst[1]))
+        return found
 
 
-def _thresholds(samples: Iterable[Sample]) -> dict[str, float | None]:
-    """What holds for the service: the rules read the same series."""
-    values = _by_name(samples, ("service:threshold:", "threshold:"))
-    return {name: values.get(threshold.resolved) for name, threshold in THRESHOLDS.items()}
-
-
-def _named(samples: Iterable[Sample], prefix: str, names: Iterable[str]) -> dict[str, float | None]:
-    values = _by_name(samples, (prefix,))
-    return {name: values.get(prefix + name) for name in names}
-
-
-def _by_name(samples: Iterable[Sample], prefixes: tuple[str, ...]) -> dict[str, float | None]:
-    """The figure of each series; None where several series of one name do not agree."""
-    found: dict[str, set[float | None]] = defaultdict(set)
-    for sample in samples:
-        if (name := _name(sample)).startswith(prefixes):
-            found[name].add(_finite(sample.value))
-    return {name: next(iter(values)) if len(values) == 1 else None for name, values in found.items()}
-
-
-def _confirmations(service: str, samples: Iterable[Sample], layout: Layout) -> tuple[Confirmation, ...]:
+def _confirmations(service: str, answers: Answers, layout: Layout) -> tuple[Confirmation, ...]:
     """One confirmation per level and bottleneck; those of a node or a GPU hold for the replicas that run there."""
-    found: dict[tuple[Level, Bottleneck], list[Sample]] = defaultdict(list)
-    for sample in samples:
-        level, _, rest = _name(sample).partition(":")
-        label = sample.labels.get("bottleneck")
-        if f":{rest}" == _EVIDENCE_SUFFIX and label in _BOTTLENECKS and level in _LEVELS:
-            found[Level(level), Bottleneck(label)].append(sample)
     return tuple(
         confirmation
-        for (level, bottleneck), held in sorted(found.items())
+        for (level, bottleneck), held in sorted(answers.held.items())
         if (confirmation := _confirmation(service, level, bottleneck, held, layout)) is not None
     )
 

@@ -1,47 +1,86 @@
 """Three-valued comparisons of a signal with a figure.
 
-A check agrees, disagrees or is unknown. A signal that is absent makes it unknown, and so does a threshold that
+An answer agrees, disagrees or is unknown. A signal that is absent makes it unknown, and so does a threshold that
 Prometheus does not have: the shipped default is not put in its place, because then a diagnosis could contradict the
-rules that a site runs.
+rules that a site runs. Of a fleet most answers are never shown, so their words are found when they are asked for.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from operator import ge, le, lt
+from operator import ge, gt, le, lt
+from typing import NamedTuple
 
 from recommender.evidence import signal_query, unit_of
 from recommender.figures import figure
 from recommender.model import Check, CheckWeight, Evidence, Reading
-from rules.catalog import THRESHOLDS, Threshold
+from rules.catalog import THRESHOLDS
+
+_Compare = Callable[[float, float], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Discriminator:
-    """A check, what it counts for, and what it is when the check disagrees."""
+class Answer(NamedTuple):
+    """What one comparison gave. `signals` are those that it read, all in one scope."""
 
-    check: Check
+    agrees: bool | None
+    say: Callable[[], str]
+    scope: "Scope"
+    signals: tuple[str, ...]
+    threshold: str | None = None
+    limit: float | None = None
+
+    @property
+    def text(self) -> str:
+        """In words: "mean KV usage 1.64 %, below 75 %"."""
+        return self.say()
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What was compared; a reading without a value where it is absent."""
+        return tuple(self.scope.reading(signal) for signal in self.signals)
+
+    def check(self, weight: CheckWeight = CheckWeight.EXPECTED, otherwise: str = "") -> Check:
+        """The answer as a finding keeps it."""
+        return Check(
+            text=self.text,
+            agrees=self.agrees,
+            readings=self.readings,
+            threshold=self.threshold,
+            threshold_value=self.limit,
+            weight=weight,
+            otherwise=otherwise,
+        )
+
+
+class Discriminator(NamedTuple):
+    """An answer, what it counts for, and what it is when it disagrees."""
+
+    answer: Answer
     weight: CheckWeight
     otherwise: str = ""
 
+    def check(self) -> Check:
+        """As a finding keeps it."""
+        return self.answer.check(self.weight, self.otherwise)
 
-def defining(check: Check, otherwise: str = "") -> Discriminator:
+
+def defining(answer: Answer, otherwise: str = "") -> Discriminator:
     """The class is this: that it disagrees shows a look-alike."""
-    return Discriminator(check, CheckWeight.DEFINING, otherwise)
+    return Discriminator(answer, CheckWeight.DEFINING, otherwise)
 
 
-def expected(check: Check, otherwise: str = "") -> Discriminator:
+def expected(answer: Answer, otherwise: str = "") -> Discriminator:
     """The class shows this, as a rule; that it is unknown makes the class less certain."""
-    return Discriminator(check, CheckWeight.EXPECTED, otherwise)
+    return Discriminator(answer, CheckWeight.EXPECTED, otherwise)
 
 
-def hint(check: Check, otherwise: str = "") -> Discriminator:
+def hint(answer: Answer, otherwise: str = "") -> Discriminator:
     """It counts where it is known, and many sites do not know it."""
-    return Discriminator(check, CheckWeight.HINT, otherwise)
+    return Discriminator(answer, CheckWeight.HINT, otherwise)
 
 
-def harm(check: Check, otherwise: str = "") -> Discriminator:
+def harm(answer: Answer, otherwise: str = "") -> Discriminator:
     """What the class slows down is slow; where it is not, the class holds and explains nothing."""
-    return Discriminator(check, CheckWeight.HARM, otherwise)
+    return Discriminator(answer, CheckWeight.HARM, otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,170 +92,189 @@ class Scope:
 
     def reading(self, signal: str) -> Reading:
         """The reading of a signal, by its level; with value None when it is absent."""
-        of_service = self.instance is None or signal.startswith("service:")
-        readings = (
-            self.evidence.service_readings
-            if of_service
-            else self.evidence.replica_readings.get(self.instance or "", {})
+        found = self._found(signal)
+        if found is not None:
+            return found
+        return Reading(
+            name=signal, query=self._query(signal), value=None, unit=unit_of(signal), instance=self._of(signal)
         )
-        found = readings.get(signal)
-        return found if found is not None else self._absent(signal, of_service=of_service)
-
-    def _absent(self, signal: str, *, of_service: bool) -> Reading:
-        if of_service:
-            query = signal_query(signal, service=self.evidence.service)
-            return Reading(name=signal, query=query, value=None, unit=unit_of(signal))
-        instance = self.instance or ""
-        if signal.startswith("replica:"):
-            query = signal_query(signal, service=self.evidence.service, instance=instance)
-        else:
-            placed = self.evidence.placements.get(instance)
-            query = signal_query(signal, node=placed.node) if placed and placed.node else signal_query(signal)
-        return Reading(name=signal, query=query, value=None, unit=unit_of(signal), instance=instance)
 
     def value(self, signal: str) -> float | None:
         """The value of a signal, by its level."""
-        return self.reading(signal).value
+        found = self._found(signal)
+        return None if found is None else found.value
 
-    def at_least(self, label: str, signal: str, threshold: str) -> Check:
+    def _found(self, signal: str) -> Reading | None:
+        if self.instance is None or signal.startswith("service:"):
+            return self.evidence.service_readings.get(signal)
+        of = self.evidence.replica_readings.get(self.instance)
+        return None if of is None else of.get(signal)
+
+    def _of(self, signal: str) -> str | None:
+        return None if signal.startswith("service:") else self.instance
+
+    def _query(self, signal: str) -> str:
+        instance = self._of(signal)
+        if instance is None:
+            return signal_query(signal, service=self.evidence.service)
+        if signal.startswith("replica:"):
+            return signal_query(signal, service=self.evidence.service, instance=instance)
+        placed = self.evidence.placements.get(instance)
+        return signal_query(signal, node=placed.node) if placed and placed.node else signal
+
+    def at_least(self, label: str, signal: str, threshold: str) -> Answer:
         """The signal reaches the threshold of this name."""
-        return self._against(label, signal, THRESHOLDS[threshold], high=True)
+        return self._against(label, signal, threshold, ge, ("at or above", "below"))
 
-    def below(self, label: str, signal: str, threshold: str) -> Check:
+    def below(self, label: str, signal: str, threshold: str) -> Answer:
         """The signal is below the threshold of this name."""
-        return self._against(label, signal, THRESHOLDS[threshold], high=False)
+        return self._against(label, signal, threshold, lt, ("below", "at or above"))
 
-    def over_objective(self, label: str, signal: str, objective: str) -> Check:
+    def over_objective(self, label: str, signal: str, objective: str) -> Answer:
         """The signal is over the service's objective of this name; unknown where buckets end before the objective."""
         limit = self.evidence.objectives.get(objective)
-        reading = self.reading(signal)
-        agrees = None if reading.value is None or limit is None else reading.value > limit
+        value = self.value(signal)
+        over = None if value is None or limit is None else value > limit
+        pinned = self._told(signal, "p95_pinned") is not None
         words = ("over its objective", "within its objective")
-        if self._told(signal, "p95_pinned"):
-            label += " ≥"
-            if agrees is False:
-                agrees, words = None, ("", "and buckets end there; its objective is")
-        elif bound := self._told(signal, "p95_coarse"):
-            label += f" < {figure(bound, reading.unit)}, mean"
-        text = _sentence(label, reading, limit, words, holds=agrees)
-        return _check(text, reading, f"service:objective:{objective}", limit, agrees=agrees)
+        if pinned and over is False:
+            words = ("", "and buckets end there; its objective is")
+
+        def say() -> str:
+            shown = label
+            if pinned:
+                shown += " ≥"
+            elif bound := self._told(signal, "p95_coarse"):
+                shown += f" < {figure(bound, unit_of(signal))}, mean"
+            return _sentence(shown, value, unit_of(signal), limit, words[0] if over else words[1])
+
+        agrees = None if pinned and over is False else over
+        return Answer(agrees, say, self, (signal,), f"service:objective:{objective}", limit)
 
     def _told(self, signal: str, what: str) -> float | None:
         """What the buckets of a service's p95 cannot tell: the bound that it is beyond, or below."""
-        stem, _, operation = signal.rpartition(":")
-        return self.reading(f"{stem}:{what}").value if operation == "p95_5m" else None
+        if not signal.startswith("service:") or not signal.endswith(":p95_5m"):
+            return None
+        return self.value(f"{signal.removesuffix('p95_5m')}{what}")
 
-    def within_objective(self, label: str, signal: str, objective: str) -> Check:
+    def within_objective(self, label: str, signal: str, objective: str) -> Answer:
         """The signal is at or below the service's objective of this name."""
         over = self.over_objective(label, signal, objective)
-        return over.model_copy(update={"agrees": None if over.agrees is None else not over.agrees})
+        return over._replace(agrees=None if over.agrees is None else not over.agrees)
 
-    def positive(self, label: str, signal: str) -> Check:
+    def positive(self, label: str, signal: str) -> Answer:
         """The signal is above zero."""
-        reading = self.reading(signal)
-        agrees = None if reading.value is None else reading.value > 0
-        return _check(
-            _sentence(label, reading, 0.0, ("above", "not above"), holds=agrees), reading, None, 0.0, agrees=agrees
-        )
+        return self._plain(label, signal, 0.0, gt, ("above", "not above"))
 
-    def below_one(self, label: str, signal: str) -> Check:
+    def below_one(self, label: str, signal: str) -> Answer:
         """The signal is less than all of it; for ratios whose normal value is 1."""
-        reading = self.reading(signal)
-        agrees = None if reading.value is None else reading.value < 1
-        text = _sentence(label, reading, 1.0, ("below", "not below"), holds=agrees)
-        return _check(text, reading, None, 1.0, agrees=agrees)
+        return self._plain(label, signal, 1.0, lt, ("below", "not below"))
 
-    def zero(self, label: str, signal: str) -> Check:
+    def zero(self, label: str, signal: str) -> Answer:
         """The signal is a confirmed zero."""
-        reading = self.reading(signal)
-        agrees = None if reading.value is None else reading.value == 0
-        text = f"{label} is unknown" if agrees is None else f"{label} {figure(reading.value, reading.unit)}"
-        return _check(text, reading, None, 0.0, agrees=agrees)
+        value = self.value(signal)
 
-    def ratio_at_least(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+        def say() -> str:
+            return f"{label} is unknown" if value is None else f"{label} {figure(value, unit_of(signal))}"
+
+        return Answer(None if value is None else value == 0, say, self, (signal,), None, 0.0)
+
+    def ratio_at_least(self, label: str, signals: tuple[str, str], threshold: str) -> Answer:
         """The first signal over the second reaches the threshold of this name; unknown where the second is zero."""
         return self._ratio(label, signals, threshold, ge, ("at or above", "below"))
 
-    def ratio_below(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+    def ratio_below(self, label: str, signals: tuple[str, str], threshold: str) -> Answer:
         """The first signal over the second is below the threshold of this name; unknown where the second is zero."""
         return self._ratio(label, signals, threshold, lt, ("below", "at or above"))
 
-    def ratio_at_most(self, label: str, signals: tuple[str, str], threshold: str) -> Check:
+    def ratio_at_most(self, label: str, signals: tuple[str, str], threshold: str) -> Answer:
         """The first signal over the second is at or below the threshold of this name; unknown where the second is 0."""
         return self._ratio(label, signals, threshold, le, ("at or below", "above"))
 
     def _ratio(
-        self,
-        label: str,
-        signals: tuple[str, str],
-        threshold: str,
-        holds: Callable[[float, float], bool],
-        words: tuple[str, str],
-    ) -> Check:
-        over, under = self.reading(signals[0]), self.reading(signals[1])
+        self, label: str, signals: tuple[str, str], threshold: str, holds: _Compare, words: tuple[str, str]
+    ) -> Answer:
+        over, under = self.value(signals[0]), self.value(signals[1])
+        value = over / under if over is not None and under else None
         limit = self.evidence.thresholds.get(threshold)
-        ratio = over.value / under.value if over.value is not None and under.value else None
-        agrees = None if ratio is None or limit is None else holds(ratio, limit)
-        if ratio is None:
-            text = f"{label} is unknown"
-        elif limit is None:
-            text = f"{label} {figure(ratio)}, its limit is unknown"
-        else:
-            text = f"{label} {figure(ratio)}, {words[0] if agrees else words[1]} {figure(limit)}"
-        resolved = THRESHOLDS[threshold].resolved
-        return Check(text=text, agrees=agrees, readings=(over, under), threshold=resolved, threshold_value=limit)
+        agrees = None if value is None or limit is None else holds(value, limit)
+        return Answer(
+            agrees,
+            lambda: _sentence(label, value, "", limit, words[0] if agrees else words[1]),
+            self,
+            signals,
+            THRESHOLDS[threshold].resolved,
+            limit,
+        )
 
-    def _against(self, label: str, signal: str, threshold: Threshold, *, high: bool) -> Check:
-        reading = self.reading(signal)
-        limit = self.evidence.thresholds.get(threshold.name)
-        unknown = reading.value is None or limit is None
-        reached = None if reading.value is None or limit is None else reading.value >= limit
-        agrees = None if unknown else reached if high else not reached
-        text = _sentence(label, reading, limit, ("at or above", "below"), holds=reached)
-        return _check(text, reading, threshold.resolved, limit, agrees=agrees)
+    def _against(self, label: str, signal: str, threshold: str, holds: _Compare, words: tuple[str, str]) -> Answer:
+        value, limit = self.value(signal), self.evidence.thresholds.get(threshold)
+        agrees = None if value is None or limit is None else holds(value, limit)
+        return Answer(
+            agrees,
+            lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
+            self,
+            (signal,),
+            THRESHOLDS[threshold].resolved,
+            limit,
+        )
+
+    def _plain(self, label: str, signal: str, limit: float, holds: _Compare, words: tuple[str, str]) -> Answer:
+        value = self.value(signal)
+        agrees = None if value is None else holds(value, limit)
+        return Answer(
+            agrees,
+            lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
+            self,
+            (signal,),
+            None,
+            limit,
+        )
 
 
-def any_of(*checks: Check) -> Check:
-    """At least one check agrees; unknown when none does and one is unknown."""
-    agrees = kleene_or(check.agrees for check in checks)
-    shown = [check for check in checks if check.agrees] if agrees else list(checks)
-    return _joined(shown, checks, agrees=agrees, word=" or " if not agrees else " and ")
+def any_of(*answers: Answer) -> Answer:
+    """At least one agrees; unknown when none does and one is unknown."""
+    agrees = kleene_or(one.agrees for one in answers)
+    if agrees:
+        shown = tuple(one for one in answers if one.agrees)
+        return _joined(shown, answers, agrees=agrees, word=" and ")
+    return _joined(answers, answers, agrees=agrees, word=" or ")
 
 
-def all_of(*checks: Check) -> Check:
-    """All checks agree; unknown when none disagrees and one is unknown."""
-    inverse = kleene_or(None if check.agrees is None else not check.agrees for check in checks)
-    return _joined(list(checks), checks, agrees=None if inverse is None else not inverse, word=" and ")
+def all_of(*answers: Answer) -> Answer:
+    """All agree; unknown when none disagrees and one is unknown."""
+    inverse = kleene_or(None if one.agrees is None else not one.agrees for one in answers)
+    return _joined(answers, answers, agrees=None if inverse is None else not inverse, word=" and ")
 
 
 def kleene_or(values: Iterable[bool | None]) -> bool | None:
     """Three-valued or."""
-    seen = list(values)
-    return True if True in seen else None if None in seen else False
+    unknown = False
+    for value in values:
+        if value:
+            return True
+        unknown = unknown or value is None
+    return None if unknown else False
 
 
-def _joined(shown: list[Check], checks: tuple[Check, ...], *, agrees: bool | None, word: str) -> Check:
-    one = shown[0]
-    if len(shown) > 1:  # several figures have no one threshold; the one that is missing is what a person must know
-        lacking = [check for check in checks if check.threshold is not None and check.threshold_value is None]
-        one = lacking[0] if agrees is None and lacking else Check(text="", agrees=None)
-    return Check(
-        text=word.join(dict.fromkeys(check.text for check in shown)),
-        agrees=agrees,
-        readings=tuple(reading for check in checks for reading in check.readings),
-        threshold=one.threshold,
-        threshold_value=one.threshold_value,
+def _joined(shown: tuple[Answer, ...], answers: tuple[Answer, ...], *, agrees: bool | None, word: str) -> Answer:
+    one: Answer | None = shown[0] if len(shown) == 1 else None
+    if one is None and agrees is None:  # several figures have no one threshold; one that is missing is to be known
+        one = next((each for each in answers if each.threshold is not None and each.limit is None), None)
+    return Answer(
+        agrees,
+        lambda: word.join(dict.fromkeys(each.text for each in shown)),
+        answers[0].scope,
+        tuple(signal for each in answers for signal in each.signals),
+        None if one is None else one.threshold,
+        None if one is None else one.limit,
     )
 
 
-def _check(text: str, reading: Reading, threshold: str | None, limit: float | None, *, agrees: bool | None) -> Check:
-    return Check(text=text, agrees=agrees, readings=(reading,), threshold=threshold, threshold_value=limit)
-
-
-def _sentence(label: str, reading: Reading, limit: float | None, words: tuple[str, str], *, holds: bool | None) -> str:
-    if reading.value is None:
+def _sentence(label: str, value: float | None, unit: str, limit: float | None, word: str) -> str:
+    if value is None:
         return f"{label} is unknown"
-    shown = f"{label} {figure(reading.value, reading.unit)}"
+    shown = f"{label} {figure(value, unit)}"
     if limit is None:
         return f"{shown}, its limit is unknown"
-    return f"{shown}, {words[0] if holds else words[1]} {figure(limit, reading.unit if limit else '')}"
+    return f"{shown}, {word} {figure(limit, unit if limit else '')}"

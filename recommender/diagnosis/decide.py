@@ -121,7 +121,7 @@ def _no_cause(evidence: Evidence, findings: tuple[Finding, ...], follows: Edges)
 
 def _queue_cause_checks(evidence: Evidence) -> list[Check]:
     return [
-        one.check
+        one.check()
         for instance in sorted(evidence.replica_readings)
         for bottleneck in QUEUE_CAUSES
         for one in DISCRIMINATORS[bottleneck](Scope(evidence, instance))

@@ -45,8 +45,8 @@ def consider(evidence: Evidence, bottleneck: Bottleneck, held: list[Confirmation
     best = max(judged.values(), key=lambda one: (one.confidence, one.harmless is None))
     believed = tuple(i for i in places if judged[i].confidence >= CONFIDENCE_FLOOR)
     instances = believed or tuple(places)
-    asked = [_weighed(one) for one in best.discriminators]
-    checks = (condition(held[0]), *(check for check in asked if check.agrees is not None or check.weight in _REQUIRED))
+    counted = [one for one in best.discriminators if one.answer.agrees is not None or one.weight in _REQUIRED]
+    checks = (condition(held[0]), *(one.check() for one in counted))
     return Finding(
         bottleneck=bottleneck,
         kind=_kind(bottleneck, held),
@@ -58,7 +58,7 @@ def consider(evidence: Evidence, bottleneck: Bottleneck, held: list[Confirmation
         agreement=best.agreement,
         agrees=tuple(check.text for check in checks[1:] if check.agrees is True),
         disagrees=tuple(_with_meaning(check) for check in checks[1:] if check.agrees is False),
-        unknown=tuple(check.text for check in asked if check.agrees is None),
+        unknown=tuple(one.answer.text for one in best.discriminators if one.answer.agrees is None),
         nodes=tuple(sorted({node for one in held for node in one.nodes})),
         gpus=tuple(dict.fromkeys(gpu for one in held for gpu in one.gpus)),
         notes=tuple(_notes(evidence, best, {i: judged[i] for i in places}, instances)),
@@ -70,7 +70,7 @@ def _judge(discriminators: tuple[Discriminator, ...]) -> _Judgement:
     agreeing = answered = 1
     against = harmless = None
     for one in discriminators:
-        agrees = one.check.agrees
+        agrees = one.answer.agrees
         if one.weight in _REQUIRED:
             required += 1
             known += agrees is not None
@@ -99,10 +99,6 @@ def _kind(bottleneck: Bottleneck, held: Iterable[Confirmation]) -> BottleneckKin
     return _KINDS[bottleneck]
 
 
-def _weighed(one: Discriminator) -> Check:
-    return one.check.model_copy(update={"weight": one.weight, "otherwise": one.otherwise})
-
-
 def _with_meaning(check: Check) -> str:
     return f"{check.text} (that would be {check.otherwise})" if check.otherwise else check.text
 
@@ -111,16 +107,21 @@ def _notes(
     evidence: Evidence, best: _Judgement, judged: dict[str, _Judgement], instances: tuple[str, ...]
 ) -> Iterator[str]:
     if best.against is not None:
-        yield f"Rejected, it looks like {best.against.otherwise}: {best.against.check.text}."
+        yield f"Rejected, it looks like {best.against.otherwise}: {best.against.answer.text}."
     elif best.harmless is not None:
-        yield f"It does no harm here, like {best.harmless.otherwise}: {best.harmless.check.text}."
+        yield f"It does no harm here, like {best.harmless.otherwise}: {best.harmless.answer.text}."
     if best.against is None:
         apart = [(i, one.against) for i, one in judged.items() if one.against is not None]
-        yield from (f"Not on {i}: {against.check.text}." for i, against in apart)
-    read = [r for one in best.discriminators for r in one.check.readings if r.value is not None]
-    if any(reading.name.startswith("gpu:") for reading in read):
+        yield from (f"Not on {i}: {against.answer.text}." for i, against in apart)
+    read = {
+        signal
+        for one in best.discriminators
+        for signal in one.answer.signals
+        if signal.startswith(_BESIDE) and one.answer.scope.value(signal) is not None
+    }
+    if any(signal.startswith("gpu:") for signal in read):
         yield from _whose_gpus(evidence, instances)
-    if any(reading.name.startswith(_BESIDE) for reading in read):
+    if read:
         yield from _who_else(evidence, instances)
 
 

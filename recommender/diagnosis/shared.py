@@ -1,32 +1,31 @@
 """Checks that several classes ask."""
 
-from recommender.diagnosis.checks import Scope, any_of
-from recommender.model import Check
+from recommender.diagnosis.checks import Answer, Scope, any_of
 
 
-def queue_bound(scope: Scope) -> Check:
+def queue_bound(scope: Scope) -> Answer:
     """Most of the time to the first token is spent in the queue."""
     return scope.at_least(
         "queue share of TTFT", "replica:llm_queue_share_of_ttft:ratio_rate5m", "queue_share_of_ttft_high_ratio"
     )
 
 
-def kv_not_full(scope: Scope) -> Check:
+def kv_not_full(scope: Scope) -> Answer:
     """The KV cache has room, as a mean."""
     return scope.below("mean KV usage", "replica:llm_kv_cache_usage:avg2m", "kv_cache_usage_high_ratio")
 
 
-def clocks_high(scope: Scope) -> Check:
+def clocks_high(scope: Scope) -> Answer:
     """The slowest GPU's clock is near its highest."""
     return scope.at_least("SM clock", "gpu:gpu_sm_clock:ratio", "gpu_sm_clock_low_ratio")
 
 
-def cpus_free(scope: Scope) -> Check:
+def cpus_free(scope: Scope) -> Answer:
     """The host's CPUs have room."""
     return scope.below("host CPU", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio")
 
 
-def late(scope: Scope) -> Check:
+def late(scope: Scope) -> Answer:
     """Users of this replica wait longer than was promised, for a first token or between tokens."""
     return any_of(
         scope.over_objective("ITL p95", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
@@ -34,6 +33,6 @@ def late(scope: Scope) -> Check:
     )
 
 
-def slowed(scope: Scope) -> Check:
+def slowed(scope: Scope) -> Answer:
     """Clocks are low, or users wait longer than was promised."""
     return any_of(scope.below("SM clock", "gpu:gpu_sm_clock:ratio", "gpu_sm_clock_low_ratio"), late(scope))
