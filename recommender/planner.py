@@ -15,6 +15,7 @@ from recommender.inventory import ServiceConfig
 from recommender.knobs import KnobCatalog, load
 from recommender.ledger import SiteEffects
 from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, KnobValue, Plan
+from recommender.patches import PatchContext, render
 from recommender.plan_parts import (
     Candidate,
     Case,
@@ -142,6 +143,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         advice=advice(case),
         restart=restart_cost(change, context),
         quality_gate=quality_gate(change, context),
+        patches=render(change, PatchContext(case.evidence.service, context.knobs)),
         verification_queries=success_queries(playbook.id, case.evidence, scope.instances, context),
         rollback_queries=rollback_queries(judged.guards, case.evidence, scope.instances, context),
         asks=asks(case),

@@ -1,8 +1,8 @@
 """Playbooks: for each bottleneck the actions that help, cheapest and safest first (tuning §3).
 
 A playbook's `size` is a pure function `(Evidence, Finding, PlanContext) -> Change | Advice | NotApplicable`. The
-registry is explicit: what is not listed here does not happen. A bottleneck without an entry is a symptom; its cause
-has one.
+registry is explicit: what is not listed here does not happen. Symptoms have entries too, for when no cause is certain:
+theirs ask for all that they need, and give advice for the rest. One playbook may answer several bottlenecks.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from recommender.playbooks import (
     admission_limited,
     cache_inefficiency,
     capacity,
+    decode_bandwidth,
     engine_down,
     gpu_hardware,
     gpu_memory_pressure,
@@ -20,10 +21,13 @@ from recommender.playbooks import (
     host_io,
     host_memory_pressure,
     kv_cache_pressure,
+    latency,
     prefill_bound,
+    queue,
     replicas,
     request_errors,
     slo_burn,
+    throughput,
 )
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects
@@ -52,9 +56,12 @@ PLAYBOOKS: Mapping[Bottleneck, tuple[Playbook, ...]] = {
     Bottleneck.REQUEST_ERRORS: request_errors.PLAYBOOKS,
     Bottleneck.REPLICA_STRAGGLER: replicas.STRAGGLER,
     Bottleneck.REPLICA_IMBALANCE: replicas.IMBALANCE,
-    Bottleneck.DECODE_BANDWIDTH_BOUND: gpu_use.DECODE_BANDWIDTH_BOUND,
-    Bottleneck.SLO_BURN: slo_burn.PLAYBOOKS,
+    Bottleneck.DECODE_BANDWIDTH_BOUND: decode_bandwidth.PLAYBOOKS,
+    Bottleneck.SLO_BURN: (*slo_burn.PLAYBOOKS, *latency.PLAYBOOKS),
     Bottleneck.GPU_IDLE: gpu_use.IDLE,
+    Bottleneck.QUEUE_BUILDUP: queue.PLAYBOOKS,
+    Bottleneck.HIGH_LATENCY: latency.PLAYBOOKS,
+    Bottleneck.LOW_THROUGHPUT: throughput.PLAYBOOKS,
     Bottleneck.CACHE_INEFFICIENCY: cache_inefficiency.PLAYBOOKS,
     Bottleneck.PREDICTED_SATURATION: capacity.PREDICTED_SATURATION,
     Bottleneck.OVER_PROVISIONED: capacity.OVER_PROVISIONED,

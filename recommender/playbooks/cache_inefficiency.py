@@ -2,12 +2,13 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Finding
-from recommender.playbooks import companions
+from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
-from recommender.playbooks.effects import Effects, error_guard, ratio_guard
-from recommender.playbooks.scope import OldValueUnknown, change_scope
-from recommender.sizing import NotApplicable, Sized
+from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
+from recommender.playbooks.moves import Move, move
+from recommender.playbooks.offload import OFFLOAD_PREFIXES
+from recommender.playbooks.scope import ChangeScope, change_scope
+from recommender.sizing import NotApplicable
 
 _HITS = "service:llm_prefix_cache_hit:ratio_rate5m"
 
@@ -29,37 +30,56 @@ def enable_prefix_caching(
 ) -> Change | Advice | NotApplicable:
     """P09 no. 3: switch the prefix cache on where a configuration switches it off."""
     scope = change_scope("prefix_caching", evidence, finding, context)
-    if isinstance(scope, NotApplicable):
-        return scope
-    if isinstance(scope, OldValueUnknown):
+    if not isinstance(scope, ChangeScope):
         return NotApplicable("no configuration switches the prefix cache off, and engines switch it on by themselves")
-    if scope.old is not False:
-        return NotApplicable("the prefix cache is on")
-    return scope.change(
-        Sized(value=True, formula="off to on"),
+    prompt = figure(evidence.value("service:llm_request_prompt_tokens:mean_5m"), "tokens")
+    return move(
+        "prefix_caching",
+        evidence,
+        finding,
+        context,
+        size=lambda old, _: _switch_on(old),
         reason=(
-            f"the prefix cache is off while prompts average "
-            f"{figure(evidence.value('service:llm_request_prompt_tokens:mean_5m'), 'tokens')}: with it, shared prompt "
-            "heads are computed once."
+            f"the prefix cache is off while prompts average {prompt}: with it, shared prompt heads are computed once."
         ),
     )
 
 
+def _switch_on(old: KnobValue | None) -> Move | NotApplicable:
+    return Move(value=True, formula="off to on") if old is False else NotApplicable("the prefix cache is on")
+
+
+def _known_first(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
+    """P09 no. 3, SGLang: the requests whose prefix is longest in the cache go first."""
+
+    def size(old: KnobValue | None, _: tuple[str, ...]) -> Move | NotApplicable:
+        if old == "prefix":
+            return NotApplicable("requests are ordered by their prefix already")
+        return Move("prefix", "longest prefix match first")
+
+    waiting = evidence.value("service:llm_requests_waiting:sum")
+    if not waiting:
+        return NotApplicable("requests are not known to wait: their order does not matter")
+    reason = f"{figure(evidence.value(_HITS), 'ratio')} of prompt tokens hit while {figure(waiting)} requests wait."
+    return move("scheduling_policy", evidence, finding, context, size=size, reason=reason)
+
+
 def effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
     """TTFT falls as far as prompts share prefixes; without any it costs under 1 %."""
-    ttft = Expectation(
-        metric=VerificationMetric.TTFT_P95_SECONDS,
-        direction=Direction.LOWER,
-        low=1 - context.verification.min_improvement,
-        high=0.25,
-        source="tuning §2.7: under 1 % cost without hits; a quarter of the TTFT where 96 % of prompts is shared",
+    ttft = published(
+        VerificationMetric.TTFT_P95_SECONDS,
+        Direction.LOWER,
+        (1 - context.verification.min_improvement, 0.25),
+        "tuning §2.7: under 1 % cost without hits; a quarter of the TTFT where 96 % of prompts is shared",
+        context,
     )
-    guards = (
-        error_guard(context),
-        ratio_guard(VerificationMetric.ITL_P95_SECONDS, context.verification.itl_p95_max_ratio),
-    )
-    return Effects(expected=(ttft,), must_improve=ttft, guards=guards)
+    return Effects(expected=(ttft,), must_improve=ttft, guards=(error_guard(context), itl_guard(context)))
 
+
+_ROLLBACK = (
+    "When errors rise by half a percentage point, ITL p95 passes its guard or TTFT p95 does not improve, the old "
+    "setting is written back and the replicas that have the new one are restarted."
+)
 
 PLAYBOOKS = (
     Playbook(id="P09.1", title="Route requests by prefix", size=route_by_prefix),
@@ -69,24 +89,20 @@ PLAYBOOKS = (
         "In the client: put what changes (timestamps, ids, retrieved text) at the end of the prompt, keep the order of "
         "tools stable, and do not truncate from the head.",
     ),
-    Playbook(
-        id="P09.3",
-        title="Switch the prefix cache on",
-        size=enable_prefix_caching,
-        effects=effects,
-        rollback=(
-            "When errors rise by half a percentage point, ITL p95 passes its guard or TTFT p95 does not improve, the "
-            "prefix cache is switched off again and the replicas that have it on are restarted."
-        ),
-    ),
+    Playbook("P09.3", "Switch the prefix cache on", enable_prefix_caching, effects, _ROLLBACK),
+    Playbook("P09.4", "Serve known prefixes first", _known_first, effects, _ROLLBACK, frozenset({"sglang"})),
+    OFFLOAD_PREFIXES,
     advising(
         "P09.6",
         "Share one KV store",
         "With several replicas and prefixes that are asked again, a shared KV store (LMCache, Mooncake) lets each "
         "replica use what another computed.",
     ),
-    companions.switch("P09.5"),
-    companions.clear("P09.9"),
-    companions.size("P09.10"),
-    companions.kvoptkit("P09.11"),
+    advising(
+        "P09.7",
+        "Make an external cache work or take it out",
+        "Where there is one: when it says that it is not healthy, look at its server, its disk and the network. "
+        "When it drops entries, give it room for what is asked again within the reuse window. When fewer than a tenth "
+        "of the tokens looked up are found for a day, engines are better off without it.",
+    ),
 )

@@ -1,31 +1,75 @@
-"""P05: computing prompts takes the time. What a person can do, the cheap and certain first."""
+"""P05: computing prompts takes the time."""
 
-from recommender.playbooks.base import advising
+from recommender.figures import figure
+from recommender.model import Evidence, Finding
+from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.offload import OFFLOAD_PROMPTS
+from recommender.playbooks.scope import canary_of
+from recommender.playbooks.seen import ask
+from recommender.playbooks.token_budget import LOWER_BUDGET, RAISE_BUDGET
+from recommender.sizing import NotApplicable
+
+
+def _compute_less(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+    """P05 no. 1: TTFT falls by the share of prompt tokens that is found instead of computed."""
+    hits = evidence.value("replica:llm_prefix_cache_hit:ratio_rate5m", canary_of(evidence, finding))
+    reuse = context.tuning.prefix_reuse_ratio
+    if hits is not None and reuse is not None and reuse <= hits + 0.2:
+        return NotApplicable(
+            f"{figure(hits, 'ratio')} of prompt tokens hit, of {figure(reuse, 'ratio')} that were seen before"
+        )
+    seen = "" if hits is None else f" {figure(hits, 'ratio')} of prompt tokens hit now."
+    best = "" if hits is None or reuse is None else f" At best TTFT falls to {(1 - reuse) / max(1 - hits, 0.01):.2f}."
+    asks = (ask(context, "tuning.prefix_reuse_ratio", "to say how far TTFT can fall"),) if reuse is None else ()
+    return Advice(
+        "Route requests that share a prefix to the same replica and keep what changes (time, ids, retrieved text) at "
+        f"the end of the prompt: TTFT falls with the share of prompt tokens that is found in the prefix cache.{seen}"
+        f"{best}",
+        asks,
+    )
+
+
+def _keep_apart(
+    evidence: Evidence,
+    finding: Finding,  # noqa: ARG001 - Size's signature
+    context: PlanContext,  # noqa: ARG001 - Size's signature
+) -> Advice | NotApplicable:
+    """P05 no. 4: short prompts do not wait behind long ones."""
+    replicas = evidence.value("service:llm_replicas_up:count")
+    if replicas is None or replicas < 2:  # noqa: PLR2004 - a pool of its own needs a replica of its own
+        return NotApplicable("long prompts need a replica of their own: there are not known to be two")
+    mean = figure(evidence.value("service:llm_request_prompt_tokens:mean_5m"), "tokens")
+    return Advice(
+        f"Send prompts above the 90th percentile of length (the mean is {mean}) to some of the {replicas:.0f} replicas "
+        "alone, so that short ones do not wait behind them."
+    )
+
+
+def _more_compute(
+    evidence: Evidence,
+    finding: Finding,
+    context: PlanContext,
+) -> Advice | NotApplicable:
+    """P05 no. 6: replicas in proportion to the time that prompts take, N' = ceil(N·prefill share/0.6)."""
+    replicas = evidence.value("service:llm_replicas_up:count")
+    share = evidence.value("replica:llm_prefill_share_of_ttft:ratio_rate5m", canary_of(evidence, finding))
+    target = context.tuning.scale_out_prefill
+    if replicas is None or share is None:
+        return NotApplicable("the number of replicas, or what share of TTFT computing takes, is unknown")
+    wanted = -(-replicas * share // target)
+    if wanted <= replicas:
+        return NotApplicable(f"computing takes {figure(share, 'ratio')} of TTFT, within {target:.0%}")
+    return Advice(
+        f"{wanted:.0f} replicas instead of {replicas:.0f} would bring computing to {target:.0%} of TTFT: "
+        f"ceil({replicas:g}·{share:.3f}/{target:g}). Tensor parallelism over NVLink shortens each prompt instead."
+    )
+
 
 PLAYBOOKS = (
-    advising(
-        "P05.1",
-        "Compute less of each prompt",
-        "Route requests that share a prefix to the same replica and keep what changes (time, ids, retrieved text) at "
-        "the end of the prompt: TTFT falls with the share of prompt tokens that is found in the prefix cache.",
-    ),
-    advising(
-        "P05.2",
-        "Size the step's token budget",
-        "Where gaps between tokens are too long, halve the token budget of a step (vLLM max-num-batched-tokens, 2048 "
-        "is a good floor): prompts are cut into smaller pieces. Where only the first token is late and gaps are well "
-        "within their objective, double it, up to 8192. One replica first; compare TTFT p95 and ITL p99.",
-    ),
-    advising(
-        "P05.4",
-        "Keep long prompts apart",
-        "With two replicas or more, send prompts above the 90th percentile of length to a pool of their own, so that "
-        "short ones do not wait behind them.",
-    ),
-    advising(
-        "P05.6",
-        "Add compute",
-        "More replicas, tensor parallelism over NVLink, or FP8 weights and activations where the GPU has it (compute "
-        "capability 8.9 and above; check answers before and after).",
-    ),
+    Playbook("P05.1", "Compute less of each prompt", _compute_less),
+    LOWER_BUDGET,
+    RAISE_BUDGET,
+    Playbook("P05.4", "Keep long prompts apart", _keep_apart),
+    Playbook("P05.6", "Add compute", _more_compute),
+    OFFLOAD_PROMPTS,
 )

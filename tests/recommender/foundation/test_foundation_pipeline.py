@@ -306,7 +306,7 @@ def test_a_plan_keeps_to_the_latency_that_history_tells(world: World) -> None:
     [workflow] = world.store.workflows()
     assert workflow.plan.change is not None
     assert workflow.plan.change.inputs["beta_seconds"] == pytest.approx(0.0005)
-    assert "no fitted model" not in workflow.plan.change.formula
+    assert "without a fitted model" not in workflow.plan.change.formula
 
 
 def test_a_batch_that_history_shows_too_slow_is_not_raised(world: World) -> None:
@@ -322,7 +322,7 @@ def test_a_history_that_does_not_answer_delays_no_plan(world: World) -> None:
     world.pipeline(history=History(slow=True)).run_once()
     [workflow] = world.store.workflows()
     assert workflow.plan.change is not None
-    assert "no fitted model" in workflow.plan.change.formula
+    assert "without a fitted model" in workflow.plan.change.formula
 
 
 def test_an_alert_that_fires_for_days_gets_its_advice_once(world: World) -> None:
