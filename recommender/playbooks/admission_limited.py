@@ -22,6 +22,7 @@ from recommender.playbooks.slots import raise_slots
 from recommender.sizing import NotApplicable, captured_batch_size, raise_max_running
 
 _LIMIT = "replica:llm_max_running_requests"
+_LEAST_BUDGET = 2048  # tokens of a step: the least default of vLLM's API server (engine-knobs §1)
 
 
 def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
@@ -39,7 +40,7 @@ def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext
         if old is None and observed is None:
             return NotApplicable("the batch limit is neither configured nor seen: twice what it is cannot be said")
         now = int(old) if old is not None else round(observed or 0)
-        moved = _size(now, evidence, finding, context)
+        moved = _size(now, evidence, affected(evidence, finding), instances, context)
         if old is not None or isinstance(moved, NotApplicable):
             return moved
         return Move(moved.value, f"from about {now} (observed), {moved.formula}", moved.inputs, moved.feasibility)
@@ -47,21 +48,26 @@ def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext
     return move("max_running_requests", evidence, finding, context, size=size, reason=_reason(evidence, finding))
 
 
-def _size(old: int, evidence: Evidence, finding: Finding, context: PlanContext) -> Move | NotApplicable:
-    """Sized for the affected replica with the least room; unknown on one of them is unknown."""
-    instances = affected(evidence, finding)
-    least = tightest(evidence, instances)
+def _size(
+    old: int, evidence: Evidence, limited: tuple[str, ...], changed: tuple[str, ...], context: PlanContext
+) -> Move | NotApplicable:
+    """Sized for the limited replica with the least room; unknown on one of them is unknown.
+
+    Others are changed too, and may have less KV cache or a smaller token budget: the least of all counts.
+    """
+    least, everyone = tightest(evidence, limited), tuple(dict.fromkeys((*limited, *changed)))
     knob, tuning = context.knob("max_running_requests"), context.tuning
-    budget = context.configured("max_batched_tokens", least)
+    pools = [each for each in (evidence.value(CAPACITY, one) for one in everyone) if each is not None]
+    capacity = None if evidence.value(CAPACITY, least) is None else min(pools)
     sized = raise_max_running(
         old,
-        kv_capacity_tokens=evidence.value(CAPACITY, least),
+        kv_capacity_tokens=capacity,
         tokens_held_per_request=evidence.value(TOKENS_PER_REQUEST, least),
         legal=captured_batch_size if knob is None else knob.legal_at_or_below,
         itl=context.itl,
         itl_objective_seconds=evidence.objectives.get("itl_p95_seconds"),
-        itl_p95_seconds=_slowest(evidence, instances),
-        max_batched_tokens=None if budget is None or context.engine not in {"vllm", None} else int(budget),
+        itl_p95_seconds=_slowest(evidence, limited),
+        max_batched_tokens=_budget(old, evidence, everyone, context),
         fill=tuning.kv_fill_when_raising,
         headroom=tuning.itl_headroom_ratio,
         rule=tuning.step_rule,
@@ -69,6 +75,22 @@ def _size(old: int, evidence: Evidence, finding: Finding, context: PlanContext) 
     if isinstance(sized, NotApplicable):
         return sized
     return of_sized(sized, batch_proof(evidence, least, (old, int(sized.value)), context))
+
+
+def _budget(old: int, evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> int | None:
+    """vLLM does not start with more slots than tokens in a step; where nobody tells the budget it has its least.
+
+    None where no step could reach it.
+    """
+    if context.engine not in {"vllm", None}:
+        return None
+    told = [
+        context.configured("max_batched_tokens", one) or evidence.value("replica:llm_max_batched_tokens", one)
+        for one in instances
+    ]
+    if not any(told) and old * context.tuning.step_wide_ratio <= _LEAST_BUDGET:
+        return None
+    return min(int(each or _LEAST_BUDGET) for each in told)
 
 
 def _slowest(evidence: Evidence, instances: tuple[str, ...]) -> float | None:

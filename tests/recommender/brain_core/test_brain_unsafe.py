@@ -13,6 +13,7 @@ from recommender.knobs import load
 from recommender.model import Change, Evidence, Fact, Finding, KnobValue
 from recommender.models import common_model
 from recommender.playbooks import PlanContext
+from recommender.playbooks.admission_limited import RAISE_BATCH_LIMIT
 from recommender.playbooks.context_limit import LOWER_CONTEXT
 from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.moves import Move, move
@@ -208,3 +209,44 @@ def test_a_replica_whose_setting_is_overridden_is_left_alone(evidence_of: Make) 
     scope = change_scope("max_running_requests", evidence_of({}), finding(), context)
     assert isinstance(scope, ChangeScope)
     assert scope.instances == (REPLICAS[0], REPLICAS[2])
+
+
+# -- the batch limit
+
+FULL = {
+    "replica:llm_requests_running:avg2m": 1024.0,
+    "replica:llm_requests_running:max2m": 1024.0,
+    "replica:llm_kv_cache_capacity_tokens": 4_000_000.0,
+    "replica:llm_tokens_per_running_request:avg5m": 500.0,
+}
+FEW = {**FULL, "replica:llm_requests_running:avg2m": 16.0, "replica:llm_requests_running:max2m": 16.0}
+
+
+def test_more_slots_than_an_unknown_token_budget_may_have_are_not_proposed(evidence_of: Make) -> None:
+    outcome = RAISE_BATCH_LIMIT.size(evidence_of(FULL), finding(), service("vllm", {"max-num-seqs": 1024}))
+    assert isinstance(outcome, Change), outcome
+    assert outcome.new == 2048
+    more = {**FULL, "replica:llm_requests_running:max2m": 2048.0}
+    outcome = RAISE_BATCH_LIMIT.size(evidence_of(more), finding(), service("vllm", {"max-num-seqs": 2048}))
+    assert "max_batched_tokens = 2048" in why_not(outcome)
+    known = service("vllm", {"max-num-seqs": 2048, "max-num-batched-tokens": 8192})
+    assert isinstance(RAISE_BATCH_LIMIT.size(evidence_of(more), finding(), known), Change)
+
+
+def test_the_smallest_kv_cache_and_budget_of_all_replicas_that_are_changed_bound_the_batch(evidence_of: Make) -> None:
+    evidence, name = evidence_of(FEW), "replica:llm_kv_cache_capacity_tokens"
+    small = {**evidence.replica_readings[REPLICAS[2]]}
+    small[name] = small[name].model_copy(update={"value": 12_000.0})
+    mixed = evidence.model_copy(update={"replica_readings": {**evidence.replica_readings, REPLICAS[2]: small}})
+    context = service("vllm", {"max-num-seqs": 16})
+    free = RAISE_BATCH_LIMIT.size(evidence, finding(), context)
+    bound = RAISE_BATCH_LIMIT.size(mixed, finding(), context)
+    assert isinstance(free, Change)
+    assert free.new == 32
+    assert "0.85·kv_capacity_tokens/tokens_per_request = 20" in getattr(bound, "formula", "") + getattr(
+        bound, "reason", ""
+    )
+    narrow = service("vllm", *[{"max-num-seqs": 16, "max-num-batched-tokens": n} for n in (2048, 2048, 24)])
+    outcome = RAISE_BATCH_LIMIT.size(evidence, finding(), narrow)
+    assert isinstance(outcome, Change)
+    assert outcome.new == 24
