@@ -120,5 +120,5 @@ def propose(scenario: Scenario, samples: Iterable[Answer], service: ServiceConfi
     evidence = gather(promql, scenario.name, AT)
     diagnosis = diagnose(evidence)
     targets = Inventory(services={scenario.name: service}).targets(scenario.name)
-    plan = make_plan(diagnosis, evidence, context_of(scenario.name, service, targets, None))
+    plan = make_plan(diagnosis, evidence, context_of(scenario.name, service, targets, None, evidence=evidence))
     return Proposal(scenario, evidence, diagnosis, plan)

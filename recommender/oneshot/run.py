@@ -10,7 +10,6 @@ from recommender.diagnosis import diagnose
 from recommender.errors import PrometheusError
 from recommender.evidence import gather
 from recommender.executors import build
-from recommender.facts import facts_of
 from recommender.inventory import ServiceConfig
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.oneshot.client import ReadingClient
@@ -79,5 +78,5 @@ def _plan(
             ReplicaTarget(service.name, instance, f"http://{instance}", config.engine) for instance in service.instances
         )
     executor = build().get(config.executor.type) if service.name in wish.inventory.services and config else None
-    context = context_of(service.name, config, targets, executor, itl=itl, facts=facts_of(config, evidence))
+    context = context_of(service.name, config, targets, executor, itl=itl, evidence=evidence)
     return make_plan(diagnosis, evidence, context), notes
