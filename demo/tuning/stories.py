@@ -1,0 +1,121 @@
+"""The stories of the worked examples: one fleet of each engine that something limits."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import yaml
+
+from demo.faults.corpus.shapes import changing
+from demo.faults.fleet import Fleet, Node, Replica, Way, instance
+from demo.faults.gpu import GpuLife, GpuState
+from demo.faults.inference import Setup
+from demo.faults.scenario import Kind, Scenario
+from demo.faults.traffic import Load
+from exporters.catalog import Engine
+from recommender.inventory import ServiceConfig
+
+_WATCHED_SECONDS = 780.0
+_TOO_MUCH = Load(rate=2.7)
+"""Of what an engine with six slots answers 2.4 a second of."""
+_SMALL_KV = Setup(slots=16, blocks=125)
+_FULL = Load(rate=0.8, prompt=200, answer=120)
+_GPU = GpuLife(((0.0, GpuState(memory=0.91)),))
+_GROWS = GpuLife(((0.0, GpuState(memory=0.972, memory_growth_per_hour=0.016)),))
+
+
+@dataclass(frozen=True)
+class Story:
+    """A fleet, what is told of it, and what the inventory says (`{instance}` and `{node}` are filled in)."""
+
+    page: str
+    title: str
+    heading: str
+    text: str
+    scenario: Scenario
+    declared: str
+
+    @property
+    def inventory(self) -> str:
+        """The service's entry of an inventory."""
+        replicas = "".join(
+            f"\n    - url: http://{instance(self.scenario.name, number)}\n      node: {self.scenario.name}-n{one.node}"
+            for number, one in enumerate(self.scenario.fleet.replicas, start=1)
+        )
+        body = "".join(f"  {line}\n" for line in self.declared.strip().splitlines())
+        return f"{self.scenario.name}:\n{body}  replicas:{replicas}\n"
+
+    @cached_property
+    def service(self) -> ServiceConfig:
+        """The same, read."""
+        return ServiceConfig.model_validate(yaml.safe_load(self.inventory)[self.scenario.name])
+
+
+def _scenario(
+    name: str, *replicas: Replica, gpu: GpuLife = _GPU, objectives: tuple[tuple[str, float], ...] = ()
+) -> Scenario:
+    nodes = tuple(Node(gpus=(gpu,)) for _ in range(max(one.node for one in replicas)))
+    return Scenario(name, Kind.HEALTHY, Fleet(replicas, nodes, objectives), 1, _WATCHED_SECONDS)
+
+
+def _pair(engine: Engine, load: Load, setup: Setup, seed: int, *, limit: int | None = None) -> tuple[Replica, Replica]:
+    first, second = (changing(seed + number, load, at=60.0, setup=setup) for number in range(2))
+    return Replica(first, engine, Way.PROBED, 1, limit), Replica(second, engine, Way.PROBED, 2, limit)
+
+
+_MODEL = """
+hardware: {gpu: h100_sxm, gpus_per_replica: 1, weight_dtype: bf16}
+model: meta-llama/Llama-3.1-8B-Instruct
+"""
+
+STORIES: tuple[Story, ...] = (
+    Story(
+        "vllm",
+        "vLLM: from a queue to `--max-num-seqs`",
+        "Too few slots",
+        "Two replicas with six slots each get an eighth more requests than they can answer. Their KV caches are "
+        "nearly empty.",
+        _scenario("chat", *_pair(Engine.VLLM, _TOO_MUCH, Setup(), 901, limit=6)),
+        f"engine: vllm{_MODEL}settings: {{max_running_requests: 6, max_batched_tokens: 2048}}",
+    ),
+    Story(
+        "vllm",
+        "vLLM: from a queue to `--max-num-seqs`",
+        "Too little KV cache",
+        "Sixteen slots, and room for the KV of six requests: requests are thrown out of the batch and computed again.",
+        _scenario("chat", *_pair(Engine.VLLM, _FULL, _SMALL_KV, 903, limit=16)),
+        f"engine: vllm{_MODEL}settings: {{max_running_requests: 16, kv_cache_memory_fraction: 0.9}}",
+    ),
+    Story(
+        "sglang",
+        "SGLang: from a queue to `--max-running-requests`",
+        "Too few slots",
+        "The engine tells its limit (`/server_info`): six requests at once.",
+        _scenario("chat", *_pair(Engine.SGLANG, _TOO_MUCH, Setup(), 905)),
+        f"engine: sglang{_MODEL}settings: {{max_running_requests: 6}}",
+    ),
+    Story(
+        "tgi",
+        "TGI: KV cache in tokens",
+        "Too little KV cache",
+        "TGI tells neither KV usage in tokens nor preemptions; what it tells is enough to see that memory is full.",
+        _scenario("chat", *_pair(Engine.TGI, _FULL, _SMALL_KV, 907)),
+        f"engine: tgi{_MODEL}settings: {{kv_cache_memory_fraction: 0.9}}",
+    ),
+    Story(
+        "tensorrt_llm",
+        "TensorRT-LLM: `max_batch_size`",
+        "Too few slots",
+        "trtllm-serve with a batch of six.",
+        _scenario("chat", *_pair(Engine.TENSORRT_LLM, _TOO_MUCH, Setup(), 909)),
+        f"engine: tensorrt_llm{_MODEL}settings: {{max_running_requests: 6, max_batched_tokens: 2048}}",
+    ),
+    Story(
+        "llamacpp",
+        "llama.cpp: slots and their context",
+        "Too few slots",
+        "llama-server with six slots. It has no KV gauge, so nobody can say from metrics how full its cache is: what a "
+        "slot takes is its whole context, which is reserved at the start.",
+        _scenario("chat", *_pair(Engine.LLAMACPP, _TOO_MUCH, Setup(), 911)),
+        f"engine: llamacpp{_MODEL}settings: {{max_running_requests: 6, context_tokens: 24576}}",
+    ),
+)
