@@ -120,10 +120,12 @@ class Pipeline:
         except PrometheusError as exc:
             return _Result(IncidentOutcome.PROMETHEUS_UNREACHABLE, str(exc), _RETRY)
         diagnosis = diagnose(evidence, _hinted(group))
-        if outcome := _STATUS_OUTCOME.get(diagnosis.status):
+        outcome = _STATUS_OUTCOME.get(diagnosis.status)
+        plan = None if outcome is IncidentOutcome.NOT_CONFIRMED else self._plan(service, diagnosis, evidence)
+        # A symptom whose cause is not known may still have a change that is known to help; advice alone is no news.
+        if outcome is not None and (plan is None or plan.change is None):
             missing = f" Unknown: {', '.join(one.query for one in diagnosis.missing)}." if diagnosis.missing else ""
             return _Result(outcome, f"{diagnosis.text}{missing}", _RETRY)
-        plan = self._plan(service, diagnosis, evidence)
         if plan is None:
             return _Result(IncidentOutcome.NO_PLAN, diagnosis.text, _RETRY)
         return self._decide(group, diagnosis, plan)
