@@ -48,7 +48,15 @@ def longest(edges: Edges, start: Bottleneck) -> tuple[Bottleneck, ...]:
 def _explains(evidence: Evidence, cause: Finding, other: Finding) -> bool:
     if cause is other or not before(_key(cause), _key(other)):
         return False
-    return not _does(evidence, cause).isdisjoint(_is(evidence, other)) and _touch(cause, other)
+    if cause.bottleneck is Bottleneck.REPLICA_IMBALANCE and other.instances and not _spared(evidence, other):
+        return False  # what holds everywhere is no matter of how requests are spread
+    return not _does(evidence, cause).isdisjoint(effects_of(evidence, other)) and _touch(cause, other)
+
+
+def _spared(evidence: Evidence, finding: Finding) -> bool:
+    """Whether it does not hold on some replica that answers."""
+    up = {instance for instance in evidence.replica_readings if evidence.value("replica:llm_up", instance) == 1}
+    return bool(up - set(finding.instances))
 
 
 def _key(finding: Finding) -> tuple[bool, Bottleneck]:
@@ -67,7 +75,8 @@ def _does(evidence: Evidence, cause: Finding) -> frozenset[Effect]:
     return does
 
 
-def _is(evidence: Evidence, finding: Finding) -> frozenset[Effect]:
+def effects_of(evidence: Evidence, finding: Finding) -> frozenset[Effect]:
+    """What a finding is an effect of: which latency is late, which promise is broken."""
     match finding.bottleneck:
         case Bottleneck.HIGH_LATENCY:
             return _late(evidence)

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from recommender.diagnosis.chains import Edges, edges, is_symptom, longest, reach
 from recommender.diagnosis.checks import Scope
-from recommender.diagnosis.discriminators import DISCRIMINATORS
 from recommender.diagnosis.judge import consider
 from recommender.diagnosis.missing import missing_of, of_thresholds, unknown
 from recommender.diagnosis.relations import PRECEDENCE
 from recommender.diagnosis.sentences import link_text, missing_text, no_cause_text, root_text
-from recommender.diagnosis.symptoms import QUEUE_CAUSES, TITLES
-from recommender.model import Check, Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding, Link, Missing, Reading
+from recommender.diagnosis.suspects import suspects_of
+from recommender.diagnosis.symptoms import TITLES
+from recommender.model import Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding, Link, Missing, Reading
 from recommender.model import FindingRole as Role
 from rules.catalog import Bottleneck
 
@@ -104,10 +104,9 @@ def _links(chain: Sequence[Bottleneck], findings: Sequence[Finding]) -> tuple[Li
 def _no_cause(evidence: Evidence, findings: tuple[Finding, ...], follows: Edges) -> Diagnosis:
     """Something holds, but no cause that is certain enough to act on."""
     doubtful = [finding for finding in findings if not is_symptom(finding)]
-    checks = [check for finding in doubtful or findings for check in finding.checks]
-    if not doubtful:
-        checks += _queue_cause_checks(evidence)
-    missing = missing_of(evidence, unknown(checks))
+    suspects = suspects_of(evidence, () if doubtful else findings)
+    checks = unknown(check for finding in doubtful or findings for check in finding.checks)
+    missing = missing_of(evidence, [*checks, *(answer.check() for answer in suspects.open)])
     ranked = _ranked(findings, follows, None)
     return Diagnosis(
         service=evidence.service,
@@ -115,17 +114,8 @@ def _no_cause(evidence: Evidence, findings: tuple[Finding, ...], follows: Edges)
         status=DiagnosisStatus.NOT_ENOUGH_EVIDENCE,
         findings=ranked,
         missing=missing,
-        text=no_cause_text(evidence, ranked, missing),
+        text=no_cause_text(evidence, ranked, missing, suspects),
     )
-
-
-def _queue_cause_checks(evidence: Evidence) -> list[Check]:
-    return [
-        one.check()
-        for instance in sorted(evidence.replica_readings)
-        for bottleneck in QUEUE_CAUSES
-        for one in DISCRIMINATORS[bottleneck](Scope(evidence, instance))
-    ]
 
 
 def _needed(evidence: Evidence) -> tuple[Missing, ...]:

@@ -5,7 +5,7 @@ Of several GPUs the worst value counts: of a replica's own where something tells
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, any_of, defining, expected, harm, hint
+from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of, defining, expected, harm, hint
 from recommender.diagnosis.shared import kv_not_full, late, slowed
 from rules.catalog import Bottleneck
 
@@ -99,13 +99,15 @@ def _gpu_repair_pending(scope: Scope) -> tuple[Discriminator, ...]:
 
 
 def _interconnect_saturation(scope: Scope) -> tuple[Discriminator, ...]:
-    full = any_of(
-        scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
-        scope.at_least("busiest NVLink", "gpu:gpu_nvlink_bytes:rate5m", "gpu_nvlink_busy_high_bytes_per_second"),
+    full = all_of(
+        any_of(
+            scope.at_least("busiest PCIe link", "gpu:gpu_pcie_busy:ratio", "gpu_pcie_busy_high_ratio"),
+            scope.at_least("busiest NVLink", "gpu:gpu_nvlink_bytes:rate5m", "gpu_nvlink_busy_high_bytes_per_second"),
+        ),
+        scope.positive("batch", "replica:llm_requests_running:avg2m"),
     )
     return (
-        defining(full, "a link that has room"),
-        defining(scope.positive("batch", "replica:llm_requests_running:avg2m"), "weights that are loaded"),
+        defining(full, "a link that has room, or weights that are loaded"),
         harm(late(scope), "transfers that nobody waits for"),
     )
 

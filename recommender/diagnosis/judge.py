@@ -2,7 +2,7 @@
 
 Tuning §4.4. The condition in Prometheus counts as one that agrees. A defining check that disagrees makes the agreement
 zero, however many others agree: that is the look-alike. A hint that is unknown is no gap in the coverage, since most
-sites do not know it.
+sites do not know it. Whether it does harm here makes it no more and no less certain, but decides what it explains.
 """
 
 from collections.abc import Iterable, Iterator
@@ -71,6 +71,9 @@ def _judge(discriminators: tuple[Discriminator, ...]) -> _Judgement:
     against = harmless = None
     for one in discriminators:
         agrees = one.answer.agrees
+        if one.weight is CheckWeight.HARM:
+            harmless = one if agrees is False else harmless
+            continue
         if one.weight in _REQUIRED:
             required += 1
             known += agrees is not None
@@ -79,8 +82,6 @@ def _judge(discriminators: tuple[Discriminator, ...]) -> _Judgement:
             agreeing += agrees
         if agrees is False and one.weight is CheckWeight.DEFINING:
             against = against or one
-        if agrees is False and one.weight is CheckWeight.HARM:
-            harmless = one
     agreement = 0.0 if against is not None else agreeing / answered
     return _Judgement(discriminators, known / required, agreement, against, harmless)
 
@@ -109,7 +110,7 @@ def _notes(
     if best.against is not None:
         yield f"Rejected, it looks like {best.against.otherwise}: {best.against.answer.text}."
     elif best.harmless is not None:
-        yield f"It does no harm here, like {best.harmless.otherwise}: {best.harmless.answer.text}."
+        yield f"It does no harm here, like {best.harmless.otherwise}."
     if best.against is None:
         apart = [(i, one.against) for i, one in judged.items() if one.against is not None]
         yield from (f"Not on {i}: {against.answer.text}." for i, against in apart)

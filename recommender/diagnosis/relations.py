@@ -87,7 +87,7 @@ DOES: Mapping[Bottleneck, frozenset[Effect]] = {
     Bottleneck.PREFILL_BOUND: _SLOW,
     Bottleneck.DECODE_BANDWIDTH_BOUND: _SLOW,
     Bottleneck.REPLICA_STRAGGLER: _SLOW,
-    Bottleneck.REPLICA_IMBALANCE: _SLOW,
+    Bottleneck.REPLICA_IMBALANCE: _SLOW | {_E.LOAD},
     Bottleneck.REQUEST_ERRORS: frozenset({_E.ERRORS}),
     Bottleneck.CACHE_INEFFICIENCY: _LATE,
     Bottleneck.QUEUE_BUILDUP: frozenset({_E.FIRST_TOKEN, _E.ABORTS, _E.ERRORS}),
@@ -113,9 +113,15 @@ IS: Mapping[Bottleneck, frozenset[Effect]] = {
 # Requests of a replica that is away go to its siblings; those of an uneven or slow one make the service slow.
 SPREADS = frozenset({Bottleneck.TARGET_DOWN, Bottleneck.ENGINE_FROZEN})
 
-# Behind an engine that is away may be what ended it. Nothing else of lower precedence explains what has a higher one.
-_DEEPER = frozenset({Bottleneck.GPU_FAULT, Bottleneck.HOST_MEMORY_PRESSURE})
+# What lies deeper than its precedence says: an engine that is away may have been ended by its GPU or for want of memory,
+# and what fills one replica while a sibling is idle is how requests are spread.
 _AWAY = frozenset({Bottleneck.TARGET_DOWN, Bottleneck.ENGINE_FROZEN})
+_FULL = frozenset({Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED})
+_DEEPER: Mapping[Bottleneck, frozenset[Bottleneck]] = {
+    Bottleneck.GPU_FAULT: _AWAY,
+    Bottleneck.HOST_MEMORY_PRESSURE: _AWAY,
+    Bottleneck.REPLICA_IMBALANCE: _FULL,
+}
 
 
 def before(cause: tuple[bool, Bottleneck], other: tuple[bool, Bottleneck]) -> bool:
@@ -125,9 +131,9 @@ def before(cause: tuple[bool, Bottleneck], other: tuple[bool, Bottleneck]) -> bo
     """
     if cause[0] or other[0]:
         return _late_place(cause) < _late_place(other)
-    if cause[1] in _DEEPER and other[1] in _AWAY:
+    if other[1] in _DEEPER.get(cause[1], ()):
         return True
-    if cause[1] in _AWAY and other[1] in _DEEPER:
+    if cause[1] in _DEEPER.get(other[1], ()):
         return False
     return _PLACE[cause[1]] < _PLACE[other[1]]
 

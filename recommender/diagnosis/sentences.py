@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from recommender.diagnosis.chains import is_symptom
+from recommender.diagnosis.suspects import Suspects
 from recommender.diagnosis.symptoms import TITLES, explain
 from recommender.diagnosis.text import named
 from recommender.model import Evidence, Finding, Missing
@@ -31,8 +32,10 @@ def root_text(evidence: Evidence, findings: Sequence[Finding]) -> str:
     return text
 
 
-def no_cause_text(evidence: Evidence, findings: Sequence[Finding], missing: Sequence[Missing]) -> str:
-    """What holds, what speaks against its causes, what is not known, and where the time goes."""
+def no_cause_text(
+    evidence: Evidence, findings: Sequence[Finding], missing: Sequence[Missing], suspects: Suspects
+) -> str:
+    """What holds, what speaks against its causes, what is ruled out or not known, and where the time goes."""
     shown = " and ".join(TITLES[finding.bottleneck] for finding in findings)
     against = "; ".join(
         check.text
@@ -41,10 +44,12 @@ def no_cause_text(evidence: Evidence, findings: Sequence[Finding], missing: Sequ
         for check in finding.checks
         if check.agrees is False
     )
+    excluded = "; ".join(f"that {TITLES[bottleneck]} ({text})" for bottleneck, text in suspects.excluded)
     parts = [
         f"{evidence.service}: {shown}, but no cause is confirmed.",
         f"Against it: {against}." if against else "",
         f"Not known: {len(missing)} of the signals that would tell (see missing)." if missing else "",
+        f"Ruled out: {excluded}." if excluded else "",
         explain(evidence),
     ]
     return " ".join(part for part in parts if part)

@@ -43,10 +43,6 @@ TITLES: dict[Bottleneck, str] = {
 # Harm to come, none yet: these explain no symptom.
 RISKS = frozenset({Bottleneck.GPU_REPAIR_PENDING})
 
-# Causes that make requests queue: the ones to look for when a queue or a queue-bound TTFT has none confirmed.
-QUEUE_CAUSES = (Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED)
-
-
 _PROMISES = (
     ("service:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
     ("service:llm_itl_seconds:p95_5m", "itl_p95_seconds"),

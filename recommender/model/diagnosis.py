@@ -27,7 +27,7 @@ class CheckWeight(StrEnum):
     DEFINING = "defining"  # that it disagrees shows a look-alike
     EXPECTED = "expected"  # unknown lowers the coverage
     HINT = "hint"  # counts when it is known; hardly ever is
-    HARM = "harm"  # that it disagrees shows that it holds and slows nothing down here; counts when it is known
+    HARM = "harm"  # not for the class: that it disagrees shows that it holds and slows nothing down here
 
 
 class Check(Model):
