@@ -3,6 +3,7 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
+from recommender.playbooks import companions
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
 from recommender.playbooks.moves import Move, move
@@ -98,11 +99,8 @@ PLAYBOOKS = (
         "With several replicas and prefixes that are asked again, a shared KV store (LMCache, Mooncake) lets each "
         "replica use what another computed.",
     ),
-    advising(
-        "P09.7",
-        "Make an external cache work or take it out",
-        "Where there is one: when it says that it is not healthy, look at its server, its disk and the network. "
-        "When it drops entries, give it room for what is asked again within the reuse window. When fewer than a tenth "
-        "of the tokens looked up are found for a day, engines are better off without it.",
-    ),
+    companions.SWITCH,
+    companions.CLEAR,
+    companions.SIZE,
+    companions.KVOPTKIT,
 )

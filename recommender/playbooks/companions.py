@@ -156,29 +156,13 @@ def _read_kvoptkit(evidence: Evidence, finding: Finding, context: PlanContext) -
     count = len(affected(evidence, finding))
     return Advice(
         f"KV-OptKit beside this service ({beside[0]}) tells {figure(usage, 'ratio')} of device memory for KV in use "
-        "over "
-        f"{count} replicas. It carries nothing out itself (its vLLM adapter is not written): for REUSE route by "
-        "prefix, "
-        "for OFFLOAD give KV host memory (vLLM --kv-offloading-size, SGLang --hicache-size), for QUANTIZE keep KV in 8 "
-        "bits (--kv-cache-dtype fp8), for EVICT lower the batch limit; its own budget for device memory is 0.85."
+        f"over {count} replicas. It carries nothing out itself (its vLLM adapter is not written): for REUSE route by "
+        "prefix, for OFFLOAD give KV host memory (vLLM --kv-offloading-size, SGLang --hicache-size), for QUANTIZE keep "
+        "KV in 8 bits (--kv-cache-dtype fp8), for EVICT lower the batch limit; its own budget of memory is 0.85."
     )
 
 
-def size(identifier: str) -> Playbook:
-    """A larger external cache, where it drops what is asked again."""
-    return Playbook(identifier, "Give the external cache room", _size)
-
-
-def switch(identifier: str) -> Playbook:
-    """Bypass, or switch off, an external cache that does not pay for itself."""
-    return Playbook(identifier, "Make an external cache work or take it out", _switch)
-
-
-def clear(identifier: str) -> Playbook:
-    """Clear an external cache that is full of what nobody finds."""
-    return Playbook(identifier, "Clear an external cache", _clear)
-
-
-def kvoptkit(identifier: str) -> Playbook:
-    """What KV-OptKit would do, done by settings of the engine."""
-    return Playbook(identifier, "Read what KV-OptKit advises", _read_kvoptkit)
+SWITCH = Playbook("P09.7", "Make an external cache work or take it out", _switch)
+CLEAR = Playbook("P09.9", "Clear an external cache", _clear)
+SIZE = Playbook("P09.10", "Give the external cache room", _size)
+KVOPTKIT = Playbook("P09.11", "Read what KV-OptKit advises", _read_kvoptkit)

@@ -3,11 +3,12 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Ask, Change, Direction, Evidence, Finding, KnobValue
-from recommender.playbooks import forecast
+from recommender.playbooks import forecast, precision, speculation
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, objective_guard, published
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_LATENCY
+from recommender.playbooks.precision_effects import Purpose
 from recommender.playbooks.scope import canary_of, not_what_runs
 from recommender.sizing import NotApplicable
 from recommender.sizing.steps import lower_max_running_for_itl
@@ -115,7 +116,12 @@ SMALLER_BATCH = Playbook(
 )
 
 PLAYBOOKS = (
+    speculation.STOP,
+    speculation.SHORTEN,
     SMALLER_BATCH,
+    speculation.START,
+    precision.weights("P06.3", Purpose.DECODE),
+    precision.kv_cache("P06.4", Purpose.DECODE),
     MORE_GPUS_FOR_LATENCY,
     Playbook("P06.7", "Use faster memory", _more_bandwidth),
 )

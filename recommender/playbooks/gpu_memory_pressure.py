@@ -171,16 +171,13 @@ def _fewer_graphs(evidence: Evidence, finding: Finding, context: PlanContext) ->
     return move("graph_max_batch", evidence, finding, context, size=size, reason=reason)
 
 
-def _leave_room(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _leave_room(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """P01 for engines with slots: their context and layers, not a share, decide what they take."""
-    engine = engine_of(context)
-    if engine == "llamacpp":
-        how = "raise the margin that --fit-target leaves (MiB), lower -c or -ub, or keep fewer layers on the GPU (-ngl)"
-    elif engine == "ollama":
+    free = figure(value(evidence, finding, FREE, min), "bytes")
+    if engine_of(context) == "ollama":
         how = "set OLLAMA_GPU_OVERHEAD (bytes kept free), lower num_ctx or OLLAMA_NUM_PARALLEL, or unload a model"
     else:
-        return NotApplicable("the engine has a share of device memory, which is lowered instead")
-    free = figure(value(evidence, finding, FREE, min), "bytes")
+        how = "raise the margin that --fit-target leaves (MiB), lower -c or -ub, or keep fewer layers on the GPU (-ngl)"
     return Advice(f"{free} of device memory are free: {how}.")
 
 
@@ -213,9 +210,9 @@ PLAYBOOKS = (
     Playbook("P01.3", "Compute fewer tokens in a step", _lower_budget, _effects, _ROLLBACK),
     Playbook("P01.4", "Run fewer requests at once", _lower_running, _effects, _ROLLBACK),
     Playbook("P01.5", "Capture graphs only for batches that run", _fewer_graphs, _effects, _ROLLBACK),
-    ollama.unload("P01.8"),
-    ollama.fewer_slots("P01.9"),
-    ollama.less_context("P01.10"),
-    Playbook("P01.7", "Leave room beside the slots", _leave_room),
+    ollama.UNLOAD,
+    ollama.FEWER_SLOTS,
+    ollama.LESS_CONTEXT,
+    Playbook("P01.7", "Leave room beside the slots", _leave_room, engines=SLOT_ENGINES),
     precision.weights("P01.6", Purpose.MEMORY),
 )

@@ -7,8 +7,9 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
-from recommender.playbooks.handles import engine_of, handle
+from recommender.playbooks.handles import handle
 from recommender.playbooks.moves import Move, move
+from recommender.playbooks.proofs import SLOT_ENGINES
 from recommender.playbooks.scope import affected
 from recommender.playbooks.seen import ask, engines_on, nodes_of, value
 from recommender.sizing import NotApplicable
@@ -87,11 +88,9 @@ def _front_end_effects(change: Change, evidence: Evidence, canary: str, context:
     return Effects(expected=(ttft,), must_improve=ttft, guards=(error_guard(context), itl_guard(context)))
 
 
-def _set_threads(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _set_threads(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """P15: engines that compute on CPUs take as many threads as there are physical cores for each of them."""
-    turned = handle("cpu_threads", context)
-    if turned is None or engine_of(context) is None:
-        return NotApplicable(f"{engine_of(context) or 'the engine'} has no setting for threads that compute")
+    turned = handle("cpu_threads", context) or "its threads"
     cores = context.tuning.host_cores
     if cores is None:
         return Advice(
@@ -124,7 +123,7 @@ _ROLLBACK = (
 PLAYBOOKS = (
     Playbook("P15.1", "Give the engine its CPUs", _give_cpus),
     Playbook("P15.2", "Spread the front end over processes", _spread_front_end, _front_end_effects, _ROLLBACK),
-    Playbook("P15.5", "Compute with as many threads as there are cores", _set_threads),
+    Playbook("P15.5", "Compute with as many threads as there are cores", _set_threads, engines=SLOT_ENGINES),
     Playbook("P15.6", "Pin it next to its GPU", _pin),
 )
 

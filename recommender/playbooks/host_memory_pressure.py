@@ -9,6 +9,7 @@ from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, ttft_guard
 from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.moves import Move, move
+from recommender.playbooks.proofs import SLOT_ENGINES
 from recommender.playbooks.scope import affected
 from recommender.playbooks.seen import ask, engines_on, nodes_of, value
 from recommender.sizing import NotApplicable
@@ -107,16 +108,13 @@ def _no_swap(evidence: Evidence, finding: Finding, context: PlanContext) -> Advi
     )
 
 
-def _keep_mapped(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _keep_mapped(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """P16: weights that are mapped from a file are thrown out of memory and read from the disk again."""
-    engine = engine_of(context)
-    if engine not in {"llamacpp", "ollama"}:
-        return NotApplicable(f"{engine or 'an engine that is not known'} does not serve from a mapped file")
     model = value(evidence, finding, "replica:llm_model_memory_bytes")
     engines = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
     factor = context.tuning.model_file_headroom
     need = "1.5 times the model file" if model is None else f"{figure(factor * model * engines, 'bytes')}"
-    how = "--mlock" if engine == "llamacpp" else "use_mmap false in the request's options"
+    how = "--mlock" if engine_of(context) == "llamacpp" else "use_mmap false in the request's options"
     faults = figure(value(evidence, finding, "node:host_major_page_faults:rate2m"))
     return Advice(
         f"{faults} page faults a second read from the disk. Keep the weights in memory ({how}) or give the node room: "
@@ -133,5 +131,5 @@ PLAYBOOKS = (
     Playbook("P16.1", "Free host memory", _free),
     Playbook("P16.2", "Switch swap off", _no_swap),
     Playbook("P16.3", "Give KV less host memory", _shrink_pool, _pool_effects, _ROLLBACK),
-    Playbook("P16.4", "Keep mapped weights in memory", _keep_mapped),
+    Playbook("P16.4", "Keep mapped weights in memory", _keep_mapped, engines=SLOT_ENGINES),
 )

@@ -7,6 +7,7 @@ tokens that grow with the batch to P06. Both ask for all that they need; what is
 from recommender.diagnosis.symptoms import explain
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
+from recommender.playbooks import ollama
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.decode_bandwidth import SMALLER_BATCH
 from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
@@ -63,5 +64,6 @@ PLAYBOOKS = (
     RAISE_BUDGET,
     Playbook("P07.1", "Serve people before batches", _tiers),
     Playbook("P07.2", "Cap the length of answers", _shorter_answers),
+    ollama.KEEP_LOADED,
     SCALE_OUT_FOR_LOAD,
 )

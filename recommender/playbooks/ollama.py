@@ -11,7 +11,6 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard
-from recommender.playbooks.handles import engine_of
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import device_bytes, kv_bytes_of_token, setup_proof
 from recommender.playbooks.scope import affected
@@ -28,10 +27,8 @@ def spilled_bytes(evidence: Evidence, instance: str) -> float | None:
     return None if size is None or on_device is None else max(0.0, size - on_device)
 
 
-def _spill(evidence: Evidence, finding: Finding, context: PlanContext) -> tuple[str, float] | NotApplicable:
+def _spill(evidence: Evidence, finding: Finding) -> tuple[str, float] | NotApplicable:
     """The affected replica that spills most, and how much."""
-    if engine_of(context) != "ollama":
-        return NotApplicable("only Ollama tells what of a model is not on the device")
     found = {i: spilled for i in affected(evidence, finding) if (spilled := spilled_bytes(evidence, i)) is not None}
     if not found:
         return NotApplicable("what of the model is not on the device is unknown (several models, or none, are loaded)")
@@ -47,12 +44,10 @@ def _reason(evidence: Evidence, instance: str, spilled: float) -> str:
     return f"{figure(spilled, 'bytes')} of the model{share} of {instance} are not in device memory."
 
 
-def _unload(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _unload(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """Live: a model that nobody asks gives its memory back at once."""
-    if engine_of(context) != "ollama":
-        return NotApplicable("only Ollama unloads a model on request")
     instances = affected(evidence, finding)
-    spill = _spill(evidence, finding, context)
+    spill = _spill(evidence, finding)
     told = "" if isinstance(spill, NotApplicable) else f"{_reason(evidence, *spill)} "
     url = next((replica.url for replica in context.replicas if replica.instance in instances), "http://HOST:11434")
     return Advice(
@@ -65,7 +60,7 @@ def _unload(evidence: Evidence, finding: Finding, context: PlanContext) -> Advic
 def _fewer_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """OLLAMA_NUM_PARALLEL - ceil(spilled/(context·kv_B)): each slot has its whole context; at most halved, at least "
     "1."""
-    spill = _spill(evidence, finding, context)
+    spill = _spill(evidence, finding)
     if isinstance(spill, NotApplicable):
         return spill
     instance, spilled = spill
@@ -90,7 +85,7 @@ def _fewer_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> 
 
 def _less_context(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """num_ctx - spilled/(slots·kv_B), down to 1024s; at most halved, never below 1.25 of the longest request."""
-    spill = _spill(evidence, finding, context)
+    spill = _spill(evidence, finding)
     if isinstance(spill, NotApplicable):
         return spill
     instance, spilled = spill
@@ -122,10 +117,8 @@ def _less_context(evidence: Evidence, finding: Finding, context: PlanContext) ->
     )
 
 
-def _keep_loaded(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _keep_loaded(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """A model that is loaded anew makes the first request after a pause wait for it."""
-    if engine_of(context) != "ollama":
-        return NotApplicable("other engines keep their model loaded")
     instance = affected(evidence, finding)[0]
     size, device = evidence.value(_SIZE, instance), device_bytes(evidence, instance, context)
     fits = ""
@@ -157,21 +150,10 @@ _ROLLBACK = (
 )
 
 
-def unload(identifier: str) -> Playbook:
-    """Give back the memory of models that nobody asks."""
-    return Playbook(identifier, "Unload models that nobody asks", _unload)
-
-
-def fewer_slots(identifier: str) -> Playbook:
-    """Fewer slots, each with its whole context."""
-    return Playbook(identifier, "Keep the model on the device with fewer slots", _fewer_slots, _effects, _ROLLBACK)
-
-
-def less_context(identifier: str) -> Playbook:
-    """A shorter context of each slot."""
-    return Playbook(identifier, "Keep the model on the device with less context", _less_context, _effects, _ROLLBACK)
-
-
-def keep_loaded(identifier: str) -> Playbook:
-    """A model that stays loaded between requests."""
-    return Playbook(identifier, "Keep the model loaded between requests", _keep_loaded)
+_OLLAMA = frozenset({"ollama"})
+UNLOAD = Playbook("P01.8", "Unload models that nobody asks", _unload, engines=_OLLAMA)
+FEWER_SLOTS = Playbook("P01.9", "Keep it on the device with fewer slots", _fewer_slots, _effects, _ROLLBACK, _OLLAMA)
+LESS_CONTEXT = Playbook(
+    "P01.10", "Keep it on the device with less context", _less_context, _effects, _ROLLBACK, _OLLAMA
+)
+KEEP_LOADED = Playbook("P07.5", "Keep the model loaded between requests", _keep_loaded, engines=_OLLAMA)

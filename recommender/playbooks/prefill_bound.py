@@ -2,8 +2,10 @@
 
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
+from recommender.playbooks import precision
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.offload import OFFLOAD_PROMPTS
+from recommender.playbooks.precision_effects import Purpose
 from recommender.playbooks.scope import canary_of
 from recommender.playbooks.seen import ask
 from recommender.playbooks.token_budget import LOWER_BUDGET, RAISE_BUDGET
@@ -69,6 +71,7 @@ PLAYBOOKS = (
     Playbook("P05.1", "Compute less of each prompt", _compute_less),
     LOWER_BUDGET,
     RAISE_BUDGET,
+    precision.weights("P05.5", Purpose.PREFILL),
     Playbook("P05.4", "Keep long prompts apart", _keep_apart),
     Playbook("P05.6", "Add compute", _more_compute),
     OFFLOAD_PROMPTS,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
+from recommender.playbooks import ollama, speculation
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.scope import canary_of
@@ -62,7 +63,11 @@ def _idle(evidence: Evidence, canary: str) -> str:
 
 PLAYBOOKS = (
     Playbook("P08.1", "Look at the GPU and its host first", _first_hit),
+    speculation.STOP,
     RAISE_GRAPHS,
+    ollama.UNLOAD,
+    ollama.FEWER_SLOTS,
+    ollama.LESS_CONTEXT,
     advising(
         "P08.2",
         "Compare with what was deployed when it was faster",
