@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from recommender.figures import figure
 from recommender.model import (
     Alternative,
     Apply,
@@ -114,7 +115,7 @@ def quality_gate(change: Change, context: PlanContext) -> QualityGate | None:
     drop = context.tuning.quality_max_drop_ratio
     text = (
         f"Answers may change. Before a roll-out compare a fixed set of at least 500 prompts against today's setting: "
-        f"task accuracy of at least {1 - drop:.0%} of the baseline, output length 90 to 110 % of it, and a needle test "
+        f"task accuracy of at least {figure(1 - drop, 'ratio')} of the baseline, output length 90 to 110 % of it, and a needle test "
         "at the longest context (tuning §7.2 no. 7)."
     )
     if change.knob in {"max_model_length_tokens", "context_tokens"}:

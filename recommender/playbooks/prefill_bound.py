@@ -60,9 +60,9 @@ def _more_compute(
         return NotApplicable("the number of replicas, or what share of TTFT computing takes, is unknown")
     wanted = -(-replicas * share // target)
     if wanted <= replicas:
-        return NotApplicable(f"computing takes {figure(share, 'ratio')} of TTFT, within {target:.0%}")
+        return NotApplicable(f"computing takes {figure(share, 'ratio')} of TTFT, within {figure(target, 'ratio')}")
     return Advice(
-        f"{wanted:.0f} replicas instead of {replicas:.0f} would bring computing to {target:.0%} of TTFT: "
+        f"{wanted:.0f} replicas instead of {replicas:.0f} would bring computing to {figure(target, 'ratio')} of TTFT: "
         f"ceil({replicas:g}·{share:.3f}/{target:g}). Tensor parallelism over NVLink shortens each prompt instead."
     )
 

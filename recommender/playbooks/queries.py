@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from recommender.evidence import quote
+from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Evidence, Guard, PlanQuery
 from recommender.playbooks.base import PlanContext
@@ -63,13 +64,14 @@ def rollback_queries(
         "sum(replica:llm_generation_tokens:rate5m{{{of}}}{offset}) "
         "/ sum(replica:llm_requests_running:avg2m{{{of}}}{offset})"
     )
+    slower = PlanQuery(
+        text=f"tokens per running request are under {success.throughput_worse_ratio:g} of the control's",
+        query=f"{_compared(per_running, of)} < {success.throughput_worse_ratio:g}",
+    )
     return (
         *guarded,
         *common,
-        PlanQuery(
-            text=f"tokens per running request are under {success.throughput_worse_ratio:g} of the control's",
-            query=f"{_compared(per_running, of)} < {success.throughput_worse_ratio:g}",
-        ),
+        *(() if VerificationMetric.ITL_P95_SECONDS in watched else (slower,)),  # it is one over ITL, which has a guard
         PlanQuery(
             text="a changed replica stopped answering after it had been ready",
             query=f"min_over_time(replica:llm_up{{{of.changed}}}[5m]) == 0",
@@ -131,14 +133,17 @@ def _no_preemptions(of: Selectors) -> PlanQuery:
 
 def _kv(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
     usage = f"max(avg_over_time(replica:llm_kv_cache_usage:avg2m{{{of.changed}}}[{_WINDOW}])) < {bounds.kv_usage_max:g}"
-    return (PlanQuery(text=f"KV usage is below {bounds.kv_usage_max:.0%}", query=usage), _no_preemptions(of))
+    return (
+        PlanQuery(text=f"KV usage is below {figure(bounds.kv_usage_max, 'ratio')}", query=usage),
+        _no_preemptions(of),
+    )
 
 
 def _queue(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
     share = f"max(avg_over_time(replica:llm_queue_share_of_ttft:ratio_rate5m{{{of.changed}}}[{_WINDOW}]))"
     return (
         PlanQuery(
-            text=f"queueing is less than {bounds.queue_share_max:.0%} of TTFT",
+            text=f"queueing is less than {figure(bounds.queue_share_max, 'ratio')} of TTFT",
             query=f"{share} < {bounds.queue_share_max:g}",
         ),
         _waiting(of, bounds.waiting_max),
@@ -153,7 +158,7 @@ def _waiting(of: Selectors, most: float) -> PlanQuery:
 def _admission(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
     full = f"max(replica:llm_admission_fullness:ratio_avg2m{{{of.changed}}}) < {bounds.fullness_max:g}"
     return (
-        PlanQuery(text=f"the batch is below {bounds.fullness_max:.0%} of its limit", query=full),
+        PlanQuery(text=f"the batch is below {figure(bounds.fullness_max, 'ratio')} of its limit", query=full),
         _waiting(of, bounds.admitted_waiting_max),
         _no_preemptions(of),
     )

@@ -1,5 +1,6 @@
 """Scale-out advice: how many replicas the present load needs. Carrying it out is the orchestrator's."""
 
+from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
@@ -38,7 +39,9 @@ def scale_out_for_kv(
     )
     if isinstance(sized, NotApplicable):
         return sized
-    return Advice(f"{sized.value:.0f} replicas would bring mean KV usage to {target:.0%}: {sized.formula}.")
+    return Advice(
+        f"{sized.value:.0f} replicas would bring mean KV usage to {figure(target, 'ratio')}: {sized.formula}."
+    )
 
 
 SCALE_OUT_FOR_LOAD = Playbook(id="P03.2", title="Add replicas", size=scale_out_for_load)
