@@ -74,16 +74,20 @@ class _Gathering:
         return first.value
 
 
-def facts_of(service: ServiceConfig | None, evidence: Evidence) -> ServiceFacts:
-    """The facts of a service: from its evidence and its entry in the inventory (None: it has none)."""
-    config = service or _NO_SERVICE
+def facts_of(service: ServiceConfig | None, evidence: Evidence, files: telling.Files | None = None) -> ServiceFacts:
+    """The facts of a service: from its evidence and its entry in the inventory (None: it has none).
+
+    `files` is what the configuration files of its replicas set, by neutral name.
+    """
+    config, files = service or _NO_SERVICE, files or {}
     key = f"services.{evidence.service}"
     gathering = _Gathering()
     model = _model(gathering, config, evidence, _ask_model(key))
     gpu = _gpu(gathering, config, evidence, _ask_gpu(key))
     count = gathering.choose("gpus_per_replica", telling.counts(config), _ask_count(key))
-    ranks = telling.tensor_parallel(config, evidence, count)
-    weights, kv = telling.weight_dtypes(config, evidence, model), telling.kv_dtypes(config, evidence, model)
+    ranks = telling.tensor_parallel(config, evidence, count, files)
+    weights = telling.weight_dtypes(config, evidence, model, files)
+    kv = telling.kv_dtypes(config, evidence, model, files)
     return ServiceFacts(
         model=model,
         gpu=gpu,

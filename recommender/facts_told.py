@@ -1,16 +1,17 @@
-"""Who says what of a service's model and hardware: the engine, its devices, the inventory."""
+"""Who says what of a service's model and hardware: the engine, its devices, its configuration file, the inventory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from recommender.gpus import GPUS, Gpu, gpu_of_product
 from recommender.inventory import ServiceConfig
-from recommender.model import Evidence
+from recommender.model import Evidence, KnobValue
 from recommender.sizing.dtypes import WEIGHT_DTYPES, kv_dtype_of, weight_dtype_of
 from recommender.sizing.model_facts import ModelFacts
 
 T = TypeVar("T")
+Files = Mapping[str, Mapping[str, KnobValue]]  # instance -> neutral name -> value that its configuration file sets
 _TENSOR_PARALLEL = "replica:llm_tensor_parallel_size"
 _FREE, _USED = "gpu:gpu_memory_free_bytes", "gpu:gpu_memory_used:ratio"
 _NOTHING = frozenset({"", "none", "null"})  # how engines spell that nothing is set
@@ -32,6 +33,20 @@ def told(evidence: Evidence, name: str) -> Iterator[Said[str]]:
         if fact is not None and fact.value and fact.value not in seen:
             seen.add(fact.value)
             yield Said(fact.value, f"{instance} ({fact.query})")
+
+
+def in_files(files: Files, name: str) -> Iterator[Said[KnobValue]]:
+    """What configuration files set, each different value once."""
+    seen: set[KnobValue] = set()
+    for instance, settings in sorted(files.items()):
+        value = settings.get(name)
+        if value is not None and value not in seen:
+            seen.add(value)
+            yield Said(value, f"the configuration file of {instance}")
+
+
+def _words(files: Files, name: str) -> list[Said[str]]:
+    return [Said(each.value, each.source) for each in in_files(files, name) if isinstance(each.value, str)]
 
 
 def gpus(config: ServiceConfig, evidence: Evidence) -> list[Said[Gpu]]:
@@ -58,13 +73,14 @@ def counts(config: ServiceConfig) -> list[Said[int]]:
     return said
 
 
-def tensor_parallel(config: ServiceConfig, evidence: Evidence, count: int | None) -> list[Said[int]]:
-    """Ranks: the engine's, then the inventory's; `count` GPUs a replica, when that is one, leave no choice."""
+def tensor_parallel(config: ServiceConfig, evidence: Evidence, count: int | None, files: Files) -> list[Said[int]]:
+    """Ranks: the engine's, its file's, the inventory's; `count` GPUs a replica, when that is one, leave no choice."""
     said = []
     for instance, readings in sorted(evidence.replica_readings.items()):
         reading = readings.get(_TENSOR_PARALLEL)
         if reading is not None and reading.value is not None and reading.value >= 1:
             said.append(Said(int(reading.value), f"{instance} ({reading.query})"))
+    said += [Said(int(each.value), each.source) for each in in_files(files, "tensor_parallel_size")]
     declared = config.settings.declared().get("tensor_parallel_size")
     if isinstance(declared, int):
         said.append(Said(declared, "inventory: settings.tensor_parallel_size"))
@@ -73,9 +89,9 @@ def tensor_parallel(config: ServiceConfig, evidence: Evidence, count: int | None
     return said
 
 
-def weight_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | None) -> list[Said[str]]:
+def weight_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | None, files: Files) -> list[Said[str]]:
     """The type as it is loaded; where nobody tells one, that of the checkpoint."""
-    words = [*told(evidence, "weight_dtype"), *told(evidence, "quantization")]
+    words = [*told(evidence, "weight_dtype"), *told(evidence, "quantization"), *_words(files, "weight_quantization")]
     declared = config.settings.declared().get("weight_quantization")
     if isinstance(declared, str):
         words.append(Said(declared, "inventory: settings.weight_quantization"))
@@ -90,9 +106,9 @@ def weight_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts |
     return [Said(model.weight_dtype, model.source)] if quantized or not words else []
 
 
-def kv_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | None) -> list[Said[str]]:
+def kv_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | None, files: Files) -> list[Said[str]]:
     """The type of the KV cache; "auto" is the one that the model computes in."""
-    words = list(told(evidence, "kv_cache_dtype"))
+    words = [*told(evidence, "kv_cache_dtype"), *_words(files, "kv_cache_dtype")]
     declared = config.settings.declared().get("kv_cache_dtype")
     if isinstance(declared, str):
         words.append(Said(declared, "inventory: settings.kv_cache_dtype"))

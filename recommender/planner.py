@@ -61,16 +61,19 @@ def context_of(
     if config is None:
         return PlanContext(service=service)
     version = None if evidence is None else _version(evidence)
+    knobs = _catalog(config.engine, version)
+    settings = {target.instance: _settings(executor, target) for target in targets}
     if facts is None and evidence is not None:
-        facts = facts_of(config, evidence)
+        files = {} if knobs is None else {one: knobs.neutral(found) for one, found in settings.items()}
+        facts = facts_of(config, evidence, files)
     return PlanContext(
         service=service,
         engine=config.engine,
         engine_version=version,
         executor=config.executor.type,
         replicas=tuple(targets),
-        knobs=_catalog(config.engine, version),
-        settings={target.instance: _settings(executor, target) for target in targets},
+        knobs=knobs,
+        settings=settings,
         declared=config.settings.declared(),
         verification=config.verification,
         itl=itl,

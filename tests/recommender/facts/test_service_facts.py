@@ -236,3 +236,16 @@ def test_the_table_of_gpus_is_the_references() -> None:
     assert [name for name, gpu in GPUS.items() if gpu.fp4] == ["b200"]
     for name, gpu in GPUS.items():  # what FP8 computes in is on the sheet where the hardware has it, and only there
         assert gpu.fp8 == ("fp8" in gpu.flops), name
+
+
+def test_what_configuration_files_set_is_a_fact_and_contradicts_the_inventory_and_the_engine() -> None:
+    files = {"10.0.0.1:8000": {"kv_cache_dtype": "fp8", "weight_quantization": "fp8", "tensor_parallel_size": 2}}
+    facts = facts_of(service("model: meta-llama/Llama-3.1-8B-Instruct"), evidence(), files)
+    assert (facts.kv_dtype, facts.weight_dtype, facts.tensor_parallel) == ("fp8", "fp8", 2)
+    assert facts.sources["kv_dtype"] == "the configuration file of 10.0.0.1:8000"
+    declared = "settings: {kv_cache_dtype: auto, tensor_parallel_size: 1}, hardware: {weight_dtype: bf16}"
+    wrong = facts_of(service(f"model: meta-llama/Llama-3.1-8B-Instruct, {declared}"), evidence(), files)
+    assert (wrong.kv_dtype, wrong.weight_dtype, wrong.tensor_parallel) == (None, None, None)
+    assert "the configuration file of 10.0.0.1:8000 says 2" in asked(wrong)["tensor_parallel"]
+    other = facts_of(None, evidence({"kv_cache_dtype": "fp8"}), {"10.0.0.2:8000": {"kv_cache_dtype": "bf16"}})
+    assert other.kv_dtype is None
