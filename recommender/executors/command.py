@@ -1,8 +1,9 @@
 """Executor `command`: writes the engine's configuration file and runs the inventory's fixed restart command.
 
 What is run comes from the inventory alone: an argument list, no shell, no value of an alert or a plan in it. What is
-changed is one key of one file. The restart command must return only when the old process is gone and non-zero when
-it could not restart; whether the new one serves is asked afterwards, over HTTP.
+changed is one setting in one file: YAML that the engine reads, or the environment file that it is started with. The
+restart command must return only when the old process is gone and non-zero when it could not restart; whether the new
+one serves is asked afterwards, over HTTP.
 """
 
 import os
@@ -39,7 +40,8 @@ class CommandExecutor:
         """The settings in the configuration file; empty when there is no file yet."""
         path = _config(replica)
         text = files.read_text(path)
-        return {} if text is None else engine_config.scalars(engine_config.settings(text, str(path)))
+        config = engine_config.format_of(path, replica.engine)
+        return {} if text is None else engine_config.scalars(config.read(text, str(path)))
 
     def snapshot(self, replica: ReplicaTarget) -> Snapshot:
         """The configuration file, byte for byte."""
@@ -51,7 +53,7 @@ class CommandExecutor:
         path = _config(replica)
         _command(replica)
         before = files.read_text(path)
-        after = engine_config.with_value(before or "", change.config_key, change.written_new, str(path))
+        after = engine_config.changed(before or "", change, path)
         if after == before and receipt.runs(path, after):
             return
         self._bring_to(replica, path, after)

@@ -1,100 +1,132 @@
-"""Changes one top-level key of an engine's YAML configuration and leaves every other byte as it was.
+"""An engine's configuration file: nested YAML or an environment file, by the file's name and the engine.
 
-PyYAML forgets comments and layout when it writes, so the value is replaced in the text, at the place where the parser
-found it, and the result is parsed again: unless exactly that key differs, nothing is written.
-vLLM takes `max-num-seqs` and `max_num_seqs` for the same option; so do we, and the file's spelling is kept.
+A change is made in the file's own spelling: a key may stand there under another name (`tp` for
+`tensor-parallel-size`), or as its opposite (`no-enable-prefix-caching`).
 """
 
-import math
 from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Protocol
 
-import yaml
+from recommender.errors import ExecutorError, NotFound
+from recommender.executors.env_config import EnvConfig
+from recommender.executors.values import agrees, same, scalars
+from recommender.executors.yaml_config import YamlConfig
+from recommender.knobs import Knob, load
+from recommender.model import Change, KnobValue
 
-from recommender.errors import ExecutorError
-from recommender.model import KnobValue
+__all__ = ["agrees", "changed", "current", "format_of", "means", "same", "scalars", "settings", "with_value"]
+
+_BY_VARIABLES = frozenset({"tgi", "llamacpp", "ollama"})  # they read no file but their environment
+_DASHES = frozenset({"vllm"})  # `max_num_seqs` is `max-num-seqs`
+_FLAGS = YamlConfig(dashes=True)
+
+
+class ConfigFormat(Protocol):
+    """Reads and changes the text of a configuration. Raises ExecutorError; `origin` names the file in it."""
+
+    def read(self, text: str, origin: str) -> dict[str, object]:
+        """All settings by key."""
+        ...
+
+    def with_value(self, text: str, key: str, value: KnobValue, origin: str) -> str:
+        """The text with one key set, every other byte as it was."""
+        ...
+
+    def without(self, text: str, key: str, origin: str) -> str:
+        """The text without one key."""
+        ...
+
+
+def format_of(path: PurePath, engine: str) -> ConfigFormat:
+    """What is in the file. Raises ExecutorError for one that cannot be changed by us."""
+    name = path.name.lower()
+    if name.endswith(".pbtxt"):
+        raise ExecutorError(
+            f"{path}: a model configuration of Triton is not changed by OptiInfra; use the executor dry_run and put "
+            "the plan's patch there"
+        )
+    if name.endswith((".yml", ".yaml")):
+        return YamlConfig(dashes=engine in _DASHES)
+    if name == ".env" or name.startswith(".env.") or name.endswith(".env") or engine in _BY_VARIABLES:
+        return EnvConfig()
+    return YamlConfig(dashes=engine in _DASHES)
+
+
+def changed(text: str, change: Change, path: PurePath) -> str:
+    """The text of a configuration with a change made. Raises ExecutorError when it cannot be made there."""
+    config, origin = format_of(path, change.engine), str(path)
+    before, knob = config.read(text, origin), _knob(change)
+    keys = _keys(change, knob, config, origin)
+    if not isinstance(config, EnvConfig) and knob is not None:
+        keys = (_spelled(change.config_key, knob, before, origin), *keys[1:])
+        if knob.negated_key in before:
+            text = config.without(text, knob.negated_key, origin)
+    for key in keys:
+        text = config.without(text, key, origin) if change.unset else _set(config, text, key, change, origin)
+    return text
+
+
+def current(values: Mapping[str, KnobValue], change: Change) -> KnobValue | None:
+    """What a configuration holds of the knob of a change, under any of its names; None when it holds nothing."""
+    knob = _knob(change)
+    names = (change.config_key, *(() if knob is None else knob.aliases), change.env)
+    return next((values[name] for name in names if name is not None and name in values), None)
+
+
+def means(change: Change, held: KnobValue, value: KnobValue) -> bool:
+    """Whether what a configuration holds is the old or new (neutral) `value` of a change: "5m" is 300 seconds."""
+    if agrees(held, change.written_old if value == change.old else change.written_new):
+        return True
+    knob = _knob(change)
+    return knob is not None and knob.from_engine(held) == value
 
 
 def settings(text: str, origin: str) -> dict[str, object]:
-    """The file's top level, keys spelled with dashes. An empty file has no settings.
-
-    Raises ExecutorError when it is not one YAML mapping with distinct keys; `origin` names it in the message.
-    """
-    result: dict[str, object] = {}
-    for key, value in _load(text, origin).items():
-        if (name := _dashed(key)) in result:
-            raise ExecutorError(
-                f"{origin}: `{name}` is there twice, so which one the engine uses is unclear: remove one"
-            )
-        result[name] = value
-    return result
+    """The settings of a file of flags, as vLLM reads it, keys spelled with dashes. Raises as `YamlConfig.read`."""
+    return _FLAGS.read(text, origin)
 
 
 def with_value(text: str, key: str, value: KnobValue, origin: str) -> str:
-    """`text` with `key` set to `value`, added at the end when it is absent. Raises ExecutorError as `settings` does."""
-    before = settings(text, origin)
-    if key in before and same(before[key], value):
+    """A file of flags with `key` set to `value`. Raises as `YamlConfig.with_value`."""
+    return _FLAGS.with_value(text, key, value, origin)
+
+
+def _set(config: ConfigFormat, text: str, key: str, change: Change, origin: str) -> str:
+    held = config.read(text, origin).get(key)
+    if isinstance(held, str) and agrees(held, change.written_new):
         return text
-    rendered = yaml.safe_dump(value, default_flow_style=True, width=math.inf).removesuffix("...\n").strip()
-    node = _value_node(text, key)
-    if node is None:
-        newline = "\r\n" if "\r\n" in text else "\n"
-        separator = newline if text and not text.endswith("\n") else ""
-        after = f"{text}{separator}{key}: {rendered}{newline}"
-    else:
-        start, end = node.start_mark.index, node.end_mark.index
-        gap = " " if start == end else ""  # `key:` without a value
-        after = text[:start] + gap + rendered + text[end:]
-    try:
-        landed = settings(after, origin)
-    except ExecutorError:
-        landed = {}
-    if (
-        landed.keys() != before.keys() | {key}
-        or not same(landed[key], value)
-        or _others(landed, key) != _others(before, key)
-    ):
+    return config.with_value(text, key, change.written_new, origin)
+
+
+def _keys(change: Change, knob: Knob | None, config: ConfigFormat, origin: str) -> tuple[str, ...]:
+    if isinstance(config, EnvConfig):
+        if change.env is None:
+            raise ExecutorError(f"{origin}: {change.flag} has no variable, so an environment file cannot set it")
+        return (change.env, *change.also)
+    if knob.config_key is None if knob is not None else change.config_key in {change.env, change.flag}:
         raise ExecutorError(
-            f"{origin}: `{key}` cannot be set without touching the rest of the file; "
-            f"write it as a plain line `{key}: <value>` at the top level"
+            f"{origin}: {change.flag} is no option of a configuration file; where the engine has a variable for it, "
+            "name an environment file (*.env) as config_file"
         )
-    return after
+    return (change.config_key,)
 
 
-def same(current: object, wanted: object) -> bool:
-    """Equality of two settings: 8 is 8.0, but true is not 1."""
-    return isinstance(current, bool) is isinstance(wanted, bool) and current == wanted
+def _spelled(key: str, knob: Knob, values: Mapping[str, object], origin: str) -> str:
+    """The name that the file has for a key."""
+    if key != knob.config_key:
+        return key
+    there = [name for name in (key, *knob.aliases) if name in values]
+    if len(there) > 1:
+        raise ExecutorError(
+            f"{origin}: `{there[0]}` and `{there[1]}` are the same option, so which one the engine uses is unclear: "
+            "remove one"
+        )
+    return there[0] if there else key
 
 
-def scalars(values: Mapping[str, object]) -> dict[str, KnobValue]:
-    """The settings that a knob can have; lists, mappings and nulls left out."""
-    return {key: value for key, value in values.items() if isinstance(value, bool | int | float | str)}
-
-
-def _load(text: str, origin: str) -> dict[object, object]:
+def _knob(change: Change) -> Knob | None:
     try:
-        loaded = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:  # its text quotes the file, and a key of the engine may stand there
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ExecutorError(f"{origin}{line} is not valid YAML: {error.context or error.problem}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: the scalar 2024-13-99, that only looks like a date
-        raise ExecutorError(f"{origin} is not valid YAML ({type(error).__name__})") from None
-    if loaded is None:
-        return {}
-    if not isinstance(loaded, dict):
-        raise ExecutorError(f"{origin} holds a {type(loaded).__name__}, not options as `name: value` lines")
-    return loaded
-
-
-def _value_node(text: str, key: str) -> yaml.Node | None:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    if not isinstance(root, yaml.MappingNode):
+        return load(change.engine).get(change.knob)
+    except NotFound:
         return None
-    return next((value for name, value in root.value if _dashed(name.value) == key), None)
-
-
-def _dashed(key: object) -> str:
-    return str(key).replace("_", "-")
-
-
-def _others(values: Mapping[str, object], key: str) -> dict[str, object]:
-    return {name: value for name, value in values.items() if name != key}

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL, ReplicaTarget
 from recommender.errors import ExecutorError, PrometheusError
-from recommender.executors.engine_config import same
+from recommender.executors.engine_config import current, means
 from recommender.model import Baseline, Change, ReplicaPhase, ReplicaProgress, Workflow, WorkflowState
 from recommender.rollout.assess import baseline_of
 from recommender.rollout.observation import Limits, Observation, after, waited
@@ -118,12 +118,12 @@ class Changer:
                 f"{target.instance}: restart_timeout_seconds {target.restart_timeout_seconds:g} is longer than a "
                 f"recommender may hold a workflow ({self._means.lease.total_seconds():g} s); lower it in the inventory"
             )
-        current = executor.read(target).get(change.config_key)
+        held = current(executor.read(target), change)
         later = workflow.state is not WorkflowState.APPROVED  # a later replica may already be as we want it
-        if current is None or same(current, change.written_old) or (later and same(current, change.written_new)):
+        if held is None or means(change, held, change.old) or (later and means(change, held, change.new)):
             return
         raise ExecutorError(
-            f"{target.instance}: {change.config_key} is {current} now, the plan was made for {change.written_old}; "
+            f"{target.instance}: {change.config_key} is {held} now, the plan was made for {change.written_old}; "
             "the configuration was changed by someone else, so the plan no longer holds"
         )
 
