@@ -66,6 +66,10 @@ class SuccessConfig(_Config):
     itl_median_ratio: Ratio = 0.9  # P06, after over before
     tokens_per_running_ratio: Factor = 1.05  # P08, after over before
     reuse_share: Ratio = 0.8  # P09, hits over what could hit
+    device_memory_max: Ratio = 0.96  # P01, of the fullest GPU
+    cpu_pressure_max: Ratio = 0.1  # P15, time that tasks wait for a CPU
+    host_memory_available_min: Ratio = 0.15  # P16
+    host_memory_pressure_max: Ratio = 0.05  # P16, time that tasks wait for memory
     latency_worse_ratio: Factor = 1.15  # common roll-back: TTFT or ITL p95 of the canary over the control's
     throughput_worse_ratio: Ratio = 0.9  # common roll-back: tokens per running request, likewise
 

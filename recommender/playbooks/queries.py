@@ -11,6 +11,7 @@ from recommender.evidence import quote
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Evidence, Guard, PlanQuery
+from recommender.playbooks import node_queries
 from recommender.playbooks.base import PlanContext
 from recommender.tuning_config import SuccessConfig
 from recommender.wording import metric_name
@@ -210,6 +211,7 @@ def _cache(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[Pl
 
 
 _RULES: Mapping[str, Rule] = {
+    "P01": node_queries.device_memory,
     "P02": _kv,
     "P03": _queue,
     "P04": _admission,
@@ -218,4 +220,7 @@ _RULES: Mapping[str, Rule] = {
     "P07": _promises,
     "P08": _throughput,
     "P09": _cache,
+    "P15": node_queries.cpu,
+    "P16": node_queries.host_memory,
+    "P24": node_queries.cost,
 }
