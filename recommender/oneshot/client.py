@@ -19,6 +19,8 @@ from recommender.errors import ConfigError, PrometheusError
 from recommender.prometheus import DeadlineAdapter
 
 _GET_ONLY = 405
+_BUSY = 503
+_GRACE_SECONDS = 5.0
 _REFUSED = frozenset({400, 422})
 _Row = TypeVar("_Row", Sample, Series)
 _UNAUTHENTICATED = frozenset({401, 403})
@@ -27,6 +29,10 @@ _REDIRECTED = range(300, 400)
 
 class QueryRefused(PrometheusError):
     """Prometheus answers, but not this query: it is too much for it, or cannot be evaluated."""
+
+
+class TookTooLong(QueryRefused):
+    """Prometheus gave the query up at the time-out."""
 
 
 class NotAllowed(PrometheusError):
@@ -96,7 +102,8 @@ class ReadingClient:
         self._shown = _without_password(self._url)
         self._timeout = timeout_seconds
         self._session = access.session()
-        self._session.mount(self._url, DeadlineAdapter(timeout_seconds))
+        # Prometheus itself is told the time-out, and says so when a query reaches it.
+        self._session.mount(self._url, DeadlineAdapter(timeout_seconds + _GRACE_SECONDS))
         self._method = "POST"  # an inlined rule is longer than a URL may be
         self.asked = Asked()
 
@@ -180,6 +187,8 @@ class ReadingClient:
                 f"{self._shown} sends elsewhere ({status}), to a login page perhaps. Give --prometheus the address of "
                 "the API itself, or --bearer-token-file FILE."
             )
+        if status == _BUSY and _told(response, "errorType") == "timeout":
+            return TookTooLong(f"no answer within {self._timeout:g} s; --timeout waits longer")
         if status in _REFUSED:
             return QueryRefused(_reason(response))
         return PrometheusError(
@@ -191,12 +200,17 @@ class ReadingClient:
         return PrometheusError(f"{self._shown} does not answer as Prometheus does; check --prometheus.")
 
 
-def _reason(response: requests.Response) -> str:
+def _told(response: requests.Response, field: str) -> str:
+    """What Prometheus says of an error; empty where the answer is none of its own."""
     try:
-        told = response.json()["error"]
+        told = response.json()[field]
     except (ValueError, KeyError, TypeError):
-        told = response.reason
+        return ""
     return "".join(one if one.isprintable() else " " for one in str(told))[:300]
+
+
+def _reason(response: requests.Response) -> str:
+    return _told(response, "error") or response.reason
 
 
 def _read(path: Path, option: str) -> str:

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Protocol
 
 from recommender.contracts import Sample
-from recommender.oneshot.client import QueryRefused
+from recommender.errors import PrometheusError
+from recommender.oneshot.client import QueryRefused, TookTooLong
 from rules.inline.inliner import Inliner
 from rules.inline.leaves import Constant
 from rules.inline.piece import Refused
@@ -21,6 +22,7 @@ from rules.pack import Rule
 _TAG = "oneshot"
 _BATCH_CHARACTERS = 60_000
 _BATCH_STEPS = 20_000
+_TIMEOUTS = 3  # after as many it is too slow for all of it, and asking on would only burden it
 _SIGNAL = re.compile(r"(replica|service|node|gpu):")
 _BUCKETS = re.compile(r"_(bucket|sum|count):")
 # For people, autoscalers and the health of the monitoring itself; no diagnosis reads them.
@@ -49,6 +51,12 @@ class _Run:
 
     samples: list[Sample] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    timeouts: int = 0
+
+    def too_slow(self, refused: QueryRefused) -> bool:
+        """Count what took too long; True when that was once too often."""
+        self.timeouts += isinstance(refused, TookTooLong)
+        return self.timeouts > _TIMEOUTS
 
 
 def evaluate(client: Vectors, inliner: Inliner, rules: Sequence[Rule], at: datetime) -> Evaluated:
@@ -117,6 +125,11 @@ def _ask(client: Vectors, inliner: Inliner, batch: Sequence[tuple[Rule, str]], a
     try:
         answer = client.vector(query, at)
     except QueryRefused as refused:
+        if run.too_slow(refused):
+            raise PrometheusError(
+                "Prometheus does not answer in time, query after query. Choose one service with --service, wait longer "
+                "with --timeout, or let Prometheus record the signals: optiinfra diagnose --install-rules"
+            ) from refused
         if len(batch) == 1:
             _refuse(run, inliner, batch[0][0], f"Prometheus: {refused}")
             return

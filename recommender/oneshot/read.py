@@ -122,8 +122,8 @@ def _unseen_machines(chosen: Sequence[Service], found: Raw) -> Iterator[str]:
     if apart:
         shown = ", ".join(apart[:_SHOWN]) + (f" and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
         yield (
-            f"Which machine these run on is not known: {shown}. No exporter of GPUs or hosts is scraped at the same host "
-            "name: give both targets the label node, spelled alike."
+            f"Which machine these run on is not known: {shown}. No exporter of GPUs or hosts is scraped at the same "
+            "host name: give both targets the label node, spelled alike."
         )
 
 

@@ -143,21 +143,24 @@ class Inliner:
         return self._affordable(joined, series.name)
 
     def _shorter(self, rule: Rule, series: Series, left: Sequence[Matcher], *, now: bool) -> Result:
-        """What a rule records, as its values where they are known and shorter, else as its expression."""
+        """What a rule records, as its values where they are known and shorter, else as its expression.
+
+        Of the past, what an engine was started with is taken to have been as it is now, where that is too long to ask.
+        """
         values = self._settled.get(id(rule)) if now or _lasts(rule) else None
         if isinstance(values, Refused):
             raise values
         literal = values.selected(series) if values else None
-        if values and literal is None:
+        if values and now and literal is None:
             return None
         try:
             piece = self._labelled(rule, now=now)
         except Refused:
-            if literal is None:
+            if not values:
                 raise
             return literal
         inlined = None if piece is None else filtered(piece, left)
-        return literal if literal and (inlined is None or len(literal.text) <= len(inlined.text)) else inlined
+        return literal if now and literal and (not inlined or len(literal.text) <= len(inlined.text)) else inlined
 
     def _interval(self, name: str) -> str:
         if name in self._constants:

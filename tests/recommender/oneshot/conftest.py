@@ -1,0 +1,126 @@
+"""A real Prometheus with a past: captured engines of every kind, scraped by jobs that no rule of ours expects."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from demo.history import Scraped, prometheus, series_of
+from demo.replay import Replayer
+
+DATA = Path(__file__).parents[2] / "data"
+STEPS = 42
+AT = 1_795_000_005.0  # a multiple of 15 s, the interval of scrapes and rules
+VLLM = ("saturated", "kv_pressure", "idle")
+PAGES = {
+    "sglang": "captures/sglang/metrics-docs-v0.4.prom",
+    "sglang-dp": "synthetic/sglang/metrics-tp2-dp2.prom",
+    "llamacpp": "captures/llamacpp/metrics-under-load.prom",
+    "tgi": "synthetic/tgi/metrics.prom",
+    "tensorrt_llm": "synthetic/tensorrt_llm/metrics.prom",
+    "triton": "synthetic/triton/metrics.prom",
+    "dynamo": "synthetic/dynamo/metrics.prom",
+}
+MACHINE = "10.0.0.1"
+_CUMULATIVE = re.compile(r"_(total|count|sum|bucket)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One engine of the past: the service and job that it is called by, its kind, its pages."""
+
+    service: str
+    kind: str
+    address: str
+    page: Callable[[float], str]
+    silent_from: float = float("inf")
+
+    def scraped(self, **labels: str) -> Scraped:
+        """As a target with these labels."""
+        return Scraped(self.page, {**labels, "instance": self.address}, self.silent_from)
+
+
+def vllm(state: str) -> Callable[[float], str]:
+    """Pages of a captured state, by the second."""
+    now = [0.0]
+    replayer = Replayer(DATA / "captures" / "vllm", clock=lambda: now[0])
+
+    def page(seconds: float) -> str:
+        now[0] = seconds
+        return replayer.page(state)
+
+    return page
+
+
+def moving(text: str) -> Callable[[float], str]:
+    """A page of which all that is cumulative grows by a hundredth of what it is, each second."""
+    lines = text.splitlines()
+    kinds = dict(line.split()[2:4] for line in lines if line.startswith("# TYPE"))
+
+    def grown(line: str, seconds: float) -> str:
+        if not line.strip() or line.startswith("#"):
+            return line
+        series, value = line.rsplit(" ", 1)
+        name = series.partition("{")[0]
+        stem = _CUMULATIVE.sub("", name)
+        kind = kinds.get(name, kinds.get(stem, ""))
+        if kind == "gauge" or (kind != "counter" and not _CUMULATIVE.search(name)):
+            return line
+        return f"{series} {float(value) * (1 + seconds / 100)!r}"
+
+    return lambda seconds: "\n".join(grown(line, seconds) for line in lines)
+
+
+def engines() -> list[Engine]:
+    """Every engine of the past; one of them has been silent for seven minutes."""
+    found = [Engine(state, "vllm", f"10.0.0.{number}:8000", vllm(state)) for number, state in enumerate(VLLM, 1)]
+    found.append(Engine("down", "vllm", "10.0.0.9:8000", vllm("light"), silent_from=STEPS * 15 - 465))
+    for number, (service, file) in enumerate(PAGES.items(), 1):
+        page = moving((DATA / file).read_text(encoding="utf-8"))
+        found.append(Engine(service, service.partition("-")[0], f"10.0.1.{number}:9000", page))
+    return found
+
+
+def machine(**labels: str) -> list[Scraped]:
+    """The host and the GPUs of one machine, as dcgm-exporter and node_exporter tell them."""
+    dcgm = "\n".join(
+        f'{name}{{gpu="0",UUID="GPU-1",device="nvidia0",modelName="NVIDIA L4"}} {value}'
+        for name, value in (
+            ("DCGM_FI_DEV_SM_CLOCK", 1500),
+            ("DCGM_FI_DEV_FB_USED", 20000),
+            ("DCGM_FI_DEV_FB_FREE", 3000),
+            ("DCGM_FI_DEV_GPU_UTIL", 97),
+            ("DCGM_FI_DEV_GPU_TEMP", 71),
+            ("DCGM_FI_DEV_POWER_USAGE", 60),
+        )
+    )
+
+    def host(seconds: float) -> str:
+        idle = "\n".join(
+            f'node_cpu_seconds_total{{cpu="{cpu}",mode="{mode}"}} {1000 + share * seconds}'
+            for cpu in range(4)
+            for mode, share in (("idle", 0.25), ("user", 0.75))
+        )
+        return f"{idle}\nnode_load1 3.5\nnode_memory_MemAvailable_bytes 8e9\nnode_memory_MemTotal_bytes 3.2e10\n"
+
+    return [
+        Scraped(lambda _: dcgm, {**labels, "job": "gpu-metrics", "instance": f"{MACHINE}:9400"}),
+        Scraped(host, {**labels, "job": "node-metrics", "instance": f"{MACHINE}:9100"}),
+    ]
+
+
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Targets without the labels `service` and `node`, in jobs that are named as a site names them."""
+    targets = [engine.scraped(job=engine.service) for engine in engines()] + machine()
+    with prometheus(series_of(targets, STEPS), STEPS, AT, tmp_path_factory.mktemp("past")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def at() -> datetime:
+    """The last scrape."""
+    return datetime.fromtimestamp(AT, UTC)
