@@ -102,10 +102,11 @@ class Pipeline:
 
     def diagnosis(self, service: str) -> tuple[Evidence, Diagnosis]:
         """Evidence and diagnosis of a service as it is now, whatever alerts say. Raises PrometheusError."""
-        evidence = self._evidence(service)
+        evidence = self.evidence(service)
         return evidence, diagnose(evidence, frozenset())
 
-    def _evidence(self, service: str) -> Evidence:
+    def evidence(self, service: str) -> Evidence:
+        """What Prometheus knows of a service now. Raises PrometheusError."""
         return gather(self._promql, service, self._clock.now(), gpus=self._inventory.gpus_of(service))
 
     def _look(self, group: Sequence[Incident]) -> _Result:
@@ -116,7 +117,7 @@ class Pipeline:
         if blocked := self._blocked(service):
             return blocked
         try:
-            evidence = self._evidence(service)
+            evidence = self.evidence(service)
         except PrometheusError as exc:
             return _Result(IncidentOutcome.PROMETHEUS_UNREACHABLE, str(exc), _RETRY)
         diagnosis = diagnose(evidence, _hinted(group))

@@ -113,8 +113,8 @@ IS: Mapping[Bottleneck, frozenset[Effect]] = {
 # Requests of a replica that is away go to its siblings; those of an uneven or slow one make the service slow.
 SPREADS = frozenset({Bottleneck.TARGET_DOWN, Bottleneck.ENGINE_FROZEN})
 
-# What lies deeper than its precedence says: an engine that is away may have been ended by its GPU or for want of memory,
-# and what fills one replica while a sibling is idle is how requests are spread.
+# What lies deeper than its precedence says: an engine that is away may have been ended by its GPU or for want of
+# memory, and what fills one replica while a sibling is idle is how requests are spread.
 _AWAY = frozenset({Bottleneck.TARGET_DOWN, Bottleneck.ENGINE_FROZEN})
 _FULL = frozenset({Bottleneck.KV_CACHE_PRESSURE, Bottleneck.ADMISSION_LIMITED})
 _DEEPER: Mapping[Bottleneck, frozenset[Bottleneck]] = {

@@ -75,11 +75,17 @@ def service(path: ServicePath) -> dict[str, Any]:
     return _view(path.name, config).model_dump()
 
 
+@api.get("/<name>/evidence", summary="Read the evidence of a service now", responses={200: Evidence, 503: Problem})
+def evidence(path: ServicePath) -> dict[str, Any]:
+    """Every signal of a service with the query that gives it, where its replicas run, and what holds now."""
+    return context().pipeline.evidence(path.name).model_dump(mode="json")
+
+
 @api.get("/<name>/diagnosis", summary="Diagnose a service now", responses={200: DiagnosisView, 503: Problem})
 def diagnosis(path: ServicePath) -> dict[str, Any]:
     """Reads Prometheus now; a service need not be in the inventory."""
-    evidence, found = context().pipeline.diagnosis(path.name)
-    return DiagnosisView(diagnosis=found, evidence=evidence).model_dump(mode="json")
+    seen, found = context().pipeline.diagnosis(path.name)
+    return DiagnosisView(diagnosis=found, evidence=seen).model_dump(mode="json")
 
 
 def _view(name: str, config: ServiceConfig) -> ServiceView:

@@ -21,6 +21,14 @@ def test_the_diagnosis_reads_prometheus_now(intake: Live) -> None:
     assert found["diagnosis"]["status"] == "diagnosed"
     assert found["diagnosis"]["findings"][0]["bottleneck"] == "admission_limited"
     assert found["evidence"]["replica_readings"]["127.0.0.1:9001"]
+    assert found["diagnosis"]["findings"][0]["role"] == "root"
+
+
+def test_the_evidence_can_be_read_by_itself(intake: Live) -> None:
+    found = intake.get("/services/chat/evidence")
+    reading = found["replica_readings"]["127.0.0.1:9001"]["replica:llm_up"]
+    assert reading["query"] == 'replica:llm_up{service="chat",instance="127.0.0.1:9001"}'
+    assert set(found["placements"]) == {"127.0.0.1:9001", "127.0.0.1:9002"}
 
 
 def test_service_discovery_speaks_prometheus_format(intake: Live) -> None:

@@ -103,7 +103,8 @@ def test_an_unreachable_prometheus_lets_the_plan_wait(api: Live, prometheus: Stu
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
     assert health.json()["components"]["prometheus"]["status"] == "down"
     assert "502" in health.json()["components"]["prometheus"]["error"]
-    assert api.call("GET", "/api/v1/services/chat/diagnosis").status_code == 503
+    for view in ("diagnosis", "evidence"):
+        assert api.call("GET", f"/api/v1/services/chat/{view}").status_code == 503
     prometheus.broken = False
     eventually(lambda: api.get("/workflows")["workflows"])
 
