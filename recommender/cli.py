@@ -19,6 +19,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 _BUILD: dict[str, tuple[str, str]] = {
     "rules": ("rules.cli:build", "Generate the Prometheus rules that come from the engine catalogue."),
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
+    "knobs": ("recommender.knobs.docs:build", "Generate the page of every engine's settings."),
     "docs": ("rules.docs:build", "Generate the pages on what each engine tells and what each alert means."),
 }
 _RULES: dict[str, tuple[str, str]] = {

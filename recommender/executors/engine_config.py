@@ -64,6 +64,8 @@ def changed(text: str, change: Change, path: PurePath) -> str:
             text = config.without(text, knob.negated_key, origin)
     for key in keys:
         text = config.without(text, key, origin) if change.unset else _set(config, text, key, change, origin)
+    for key, value in change.sets.items():
+        text = config.with_value(text, key, value, origin)
     return text
 
 

@@ -54,6 +54,7 @@ class Knob(Model):
     unset_key: str | None = None  # config key that is left out for it; None: the knob's own
     also: tuple[str, ...] = ()  # config keys or variables that take the same value with it
     also_flags: tuple[str, ...] = ()  # their flags
+    sets: Mapping[str, KnobValue] = Field(default_factory=dict)  # config keys without whose value it does nothing
     unit: str = ""  # what the engine counts in, where that is not the base unit: "GiB"
     scale: float = Field(default=1.0, gt=0)  # base units in one of the engine's
     engine_type: Literal["int", "float"] | None = None  # of the engine's number, where it differs from `type`
@@ -245,6 +246,7 @@ class Knob(Model):
             flag=self.label,
             config_key=self.unset_key or self.key if unset else self.key,
             also=() if unset and self.unset_key else self.also,
+            sets={} if unset else dict(self.sets),
             env=self.env,
             apply=self.apply,
             old=old,

@@ -74,6 +74,7 @@ class Change(Model):
     engine_old: KnobValue | None = None  # as the engine writes it, e.g. in GiB; None: the same as `old`
     engine_new: KnobValue | None = None
     also: tuple[str, ...] = ()  # keys or variables that take the same value with it
+    sets: dict[str, KnobValue] = Field(default_factory=dict)  # keys without whose value it would do nothing
     unset: bool = False  # `new` is had by leaving the key out of the engine's configuration
     reason: str
     formula: str

@@ -1,6 +1,7 @@
 """What a change sets, once for all formats: flags, variables, keys of a file, fields of a request."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from recommender.knobs import Knob, KnobType
@@ -19,6 +20,7 @@ class Assignment:
     variables: tuple[str, ...]
     key: str | None  # of the configuration file, dots between levels
     option: str | None  # field of a request
+    beside: Mapping[str, KnobValue]  # more keys of the file, without whose value it would do nothing
 
     @property
     def arguments(self) -> tuple[str, ...] | None:
@@ -28,7 +30,8 @@ class Assignment:
         if self.value is None:
             return ()
         if not self.switch:
-            return tuple(word for flag in self.flags for word in (flag, text(self.value)))
+            own = tuple(word for flag in self.flags for word in (flag, text(self.value)))
+            return own + tuple(f"--{key}" for key, value in self.beside.items() if value is True)
         if text(self.value) in {"true", "1"}:
             return self.flags
         return (self.flag_off,) if self.flag_off else ()
@@ -48,6 +51,7 @@ def assignment(change: Change, knob: Knob | None) -> Assignment:
         variables=variables,
         key=change.config_key if keyed else None,
         option=None if knob is None else knob.option,
+        beside=change.sets,
     )
 
 

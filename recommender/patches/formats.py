@@ -30,7 +30,8 @@ def engine_config(setting: Assignment) -> Patch | None:
     nested: object = setting.value
     for level in reversed(setting.key.split(".")):
         nested = {level: nested}
-    return Patch(format="engine-config", title="Configuration file of the engine", content=_yaml(nested))
+    content = _yaml(nested) + (_yaml(dict(setting.beside)) if setting.beside else "")
+    return Patch(format="engine-config", title="Configuration file of the engine", content=content)
 
 
 def command_line(setting: Assignment) -> Patch | None:

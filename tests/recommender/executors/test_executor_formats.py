@@ -287,7 +287,7 @@ def test_a_model_configuration_of_triton_is_not_touched() -> None:
             change_of("sglang", "kv_offload_bytes", 10**10, 2 * 10**10),
             "s.yml",
             "hicache-size: 10\n",
-            "hicache-size: 20\n",
+            "hicache-size: 20\nenable-hierarchical-cache: true\n",
         ),
         (
             change_of("sglang", "tensor_parallel_size", 1, 2),
