@@ -114,9 +114,9 @@ def quality_gate(change: Change, context: PlanContext) -> QualityGate | None:
         return None
     drop = context.tuning.quality_max_drop_ratio
     text = (
-        f"Answers may change. Before a roll-out compare a fixed set of at least 500 prompts against today's setting: "
-        f"task accuracy of at least {figure(1 - drop, 'ratio')} of the baseline, output length 90 to 110 % of it, and a needle test "
-        "at the longest context (tuning §7.2 no. 7)."
+        "Answers may change. Before a roll-out compare a fixed set of at least 500 prompts against today's setting: "
+        f"task accuracy of at least {figure(1 - drop, 'ratio')} of the baseline, output length 90 to 110 % of it, and "
+        "a needle test at the longest context (tuning §7.2 no. 7)."
     )
     if change.knob in {"max_model_length_tokens", "context_tokens"}:
         text = "Requests longer than the new limit are refused: check the longest that the service is promised to take."

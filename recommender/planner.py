@@ -36,6 +36,7 @@ from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
+from recommender.sizing.load import StepModel
 from rules.catalog import BottleneckKind
 
 
@@ -46,6 +47,7 @@ def context_of(
     executor: Executor | None,
     *,
     itl: LinearItl | None = None,
+    step: StepModel | None = None,
     start_seconds: float | None = None,
     ledger: SiteEffects | None = None,
     facts: ServiceFacts | None = None,
@@ -54,9 +56,10 @@ def context_of(
     """What the inventory and the executor know of a service; the empty context when it is not in the inventory.
 
     A configuration that cannot be read is unknown, which makes the plan advice: no error is raised for it. `itl` is
-    the latency model that `calibration.fit_itl` found, if any; `start_seconds` how long a replica took to serve again;
-    `ledger` what changes did at this site before; `facts` what `recommender.facts.facts_of` knows, which is asked when
-    `evidence` is given instead. `evidence` also tells the engines' version: only knobs that it surely has are changed.
+    the latency model that `calibration.fit_itl` found, if any, and `step` what `calibrate` found; `start_seconds` how
+    long a replica took to serve again; `ledger` what changes did at this site before; `facts` what
+    `recommender.facts.facts_of` knows, which is asked when `evidence` is given instead. `evidence` also
+    tells the engines' version: only knobs that it surely has are changed.
     """
     if config is None:
         return PlanContext(service=service)
@@ -77,6 +80,7 @@ def context_of(
         declared=config.settings.declared(),
         verification=config.verification,
         itl=itl,
+        step=step,
         tuning=config.tuning,
         start_seconds=start_seconds,
         ledger=ledger or SiteEffects(),

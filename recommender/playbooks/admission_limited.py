@@ -3,7 +3,6 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
-from recommender.playbooks import forecast
 from recommender.playbooks.admission_policy import LOOSER_POLICY, LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import (
@@ -13,6 +12,7 @@ from recommender.playbooks.effects import (
     preemption_guard,
     published,
 )
+from recommender.playbooks.forecast import forecast
 from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.proofs import CAPACITY, SLOT_ENGINES, TOKENS_PER_REQUEST, batch_proof, tightest
@@ -126,11 +126,11 @@ def _reason(evidence: Evidence, finding: Finding) -> str:
 
 def effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     """TTFT falls by at most the time spent queueing; tokens/s rise at most with the slots; ITL is the trade."""
-    ttft = _first_token(evidence, canary, context)
     old, new = int(change.old), int(change.new)
-    told = forecast.of_batch_limit(evidence, canary, (old, new), context)
+    told = forecast(change.knob, (old, new), evidence, canary, context)
+    ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or _first_token(evidence, canary, context)
     trade = context.tuning.itl_trade_ratio
-    throughput = told.get(VerificationMetric.GENERATION_TOKENS_RATE) or Expectation(
+    throughput = (told and told.expectation(VerificationMetric.GENERATION_TOKENS_RATE)) or Expectation(
         metric=VerificationMetric.GENERATION_TOKENS_RATE,
         direction=Direction.HIGHER,
         low=1.0,
@@ -142,7 +142,7 @@ def effects(change: Change, evidence: Evidence, canary: str, context: PlanContex
             "is likely"
         ),
     )
-    itl = told.get(VerificationMetric.ITL_P95_SECONDS) or published(
+    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (trade, 1.0),

@@ -12,6 +12,7 @@ from recommender.ledger import SiteEffects
 from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.effects import Effects
 from recommender.sizing import LinearItl, NotApplicable
+from recommender.sizing.load import StepModel
 from recommender.tuning_config import TuningConfig
 
 
@@ -40,7 +41,8 @@ class PlanContext:
     """What the inventory and the executor know of a service; all empty for a service outside the inventory.
 
     `settings` are the engines' configurations: instance -> config key -> value, as `Executor.read` gives them.
-    `declared` are the inventory's settings by neutral knob name. `itl` is a fitted latency model, when there is one.
+    `declared` are the inventory's settings by neutral knob name. `itl` is a fitted latency model, when there is one,
+    and `step` the whole step of the engine, prompts included.
     `tuning` is how this service's changes are sized. `start_seconds` is how long one of its replicas took to serve
     again after a restart, as measured; None when that was never seen. `ledger` is what changes did at this site.
     `facts` are what is known of the model and its GPUs. `companions`: instance -> what stands beside a replica
@@ -57,6 +59,7 @@ class PlanContext:
     declared: Mapping[str, KnobValue] = field(default_factory=dict)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     itl: LinearItl | None = None
+    step: StepModel | None = None
     tuning: TuningConfig = field(default_factory=TuningConfig)
     start_seconds: float | None = None
     ledger: SiteEffects = field(default_factory=SiteEffects)

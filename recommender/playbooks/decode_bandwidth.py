@@ -3,9 +3,10 @@
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Ask, Change, Direction, Evidence, Finding, KnobValue
-from recommender.playbooks import forecast, precision, speculation
+from recommender.playbooks import precision, speculation
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, objective_guard, published
+from recommender.playbooks.forecast import forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_LATENCY
 from recommender.playbooks.precision_effects import Purpose
@@ -67,15 +68,15 @@ def smaller_batch(evidence: Evidence, finding: Finding, context: PlanContext) ->
 
 
 def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
-    told = forecast.of_batch_limit(evidence, canary, (int(change.old), int(change.new)), context)
-    itl = told.get(VerificationMetric.ITL_P95_SECONDS) or published(
+    told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
+    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, float(change.new) / float(change.old)),
         "tuning §2.3: at best in proportion to the batch",
         context,
     )
-    throughput = told.get(VerificationMetric.GENERATION_TOKENS_RATE) or published(
+    throughput = (told and told.expectation(VerificationMetric.GENERATION_TOKENS_RATE)) or published(
         VerificationMetric.GENERATION_TOKENS_RATE,
         Direction.HIGHER,
         (float(change.new) / float(change.old), 1.0),

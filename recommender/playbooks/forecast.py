@@ -1,7 +1,8 @@
 """Expected effects by the calibrated model instead of published ranges, where the service's own data allow it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Direction, Evidence, Expectation
 from recommender.playbooks.base import PlanContext
@@ -9,29 +10,98 @@ from recommender.playbooks.effects import predicted
 from recommender.playbooks.proofs import CAPACITY
 from recommender.sizing.predict import EngineShape, Prediction, StepModel, Workload, predict
 
-_SOURCE = "predicted by the latency model fitted to this service's own day (tuning §2.3), error 15 % of the change"
-_BUDGET = 1 << 20  # of a step, where it is unknown: it then bounds nothing, before or after
+_SOURCE = "predicted by the model fitted to this service's own day (tuning §2.3); its error is 15 % of the change"
+_NO_BOUND = 1 << 20  # where a limit is unknown: it then bounds nothing, before or after
+
+_LIMITS = frozenset({"max_running_requests", "max_batched_tokens"})
 
 
-def of_batch_limit(
-    evidence: Evidence, instance: str, requests: tuple[int, int], context: PlanContext
-) -> dict[str, Expectation]:
-    """Throughput and ITL of one replica at another batch limit, under the requests that are in the system now.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The steady state of one replica before and after a change, under the requests that are in the system now.
 
-    Empty without a fitted model, or where lengths, load or KV capacity are unknown. The model has no term for
-    prompts unless it was fitted, so TTFT is not predicted.
+    `prompts` says whether the step's time for prompts is known: without it first tokens are not predicted.
     """
+
+    before: Prediction
+    after: Prediction
+    prompts: bool
+
+    def expectation(self, metric: VerificationMetric) -> Expectation | None:
+        """The effect on one metric; None where the model does not tell it."""
+        pairs = {
+            VerificationMetric.GENERATION_TOKENS_RATE: (self.before.tokens_per_second, self.after.tokens_per_second),
+            VerificationMetric.ITL_P95_SECONDS: (self.before.itl_p95_seconds, self.after.itl_p95_seconds),
+        }
+        if self.prompts:
+            pairs[VerificationMetric.TTFT_P95_SECONDS] = (
+                self.before.ttft_p95_seconds or 0.0,
+                self.after.ttft_p95_seconds or 0.0,
+            )
+        old, new = pairs.get(metric, (0.0, 0.0))
+        if not old or not new:
+            return None
+        direction = Direction.HIGHER if metric is VerificationMetric.GENERATION_TOKENS_RATE else Direction.LOWER
+        return predicted(metric, direction, new / old, _SOURCE)
+
+
+def forecast(
+    knob: str, change: tuple[float, float], evidence: Evidence, instance: str, context: PlanContext
+) -> Forecast | None:
+    """One knob from an old to a new value; None without a fitted model, or where load, lengths or KV are unknown."""
+    step = context.step
+    if step is None and context.itl is not None:
+        step = StepModel(context.itl.alpha_seconds, context.itl.beta_seconds)
     load, capacity = _load(evidence, instance), evidence.value(CAPACITY, instance)
-    if context.itl is None or load is None or not capacity:
-        return {}
-    budget = context.configured("max_batched_tokens", instance)
-    shape = EngineShape(requests[0], max(_BUDGET if budget is None else int(budget), *requests), capacity)
-    step = StepModel(context.itl.alpha_seconds, context.itl.beta_seconds)
+    if step is None or load is None or not capacity or knob not in _LIMITS:
+        return None
+    shape = EngineShape(
+        max_running_requests=_limit("max_running_requests", instance, context),
+        max_batched_tokens=_limit("max_batched_tokens", instance, context),
+        kv_capacity_tokens=capacity,
+    )
     try:
-        before, after = (predict(replace(shape, max_running_requests=limit), step, load) for limit in requests)
+        before, after = (predict(_with(shape, knob, int(value)), step, load) for value in change)
     except ValueError:  # one such request alone does not fit: the model does not describe this engine
-        return {}
-    return _ratios(before, after)
+        return None
+    return Forecast(before, after, prompts=step.gamma_seconds > 0)
+
+
+def _with(shape: EngineShape, knob: str, value: int) -> EngineShape:
+    if knob == "max_batched_tokens":
+        return replace(shape, max_batched_tokens=value)
+    return replace(shape, max_running_requests=value)
+
+
+def breaks(
+    knob: str, change: tuple[float, float], metric: VerificationMetric, evidence: Evidence, context: PlanContext
+) -> str:
+    """Why a change would break an objective on some replica that keeps it now, by the fitted model; else empty."""
+    objective = evidence.objectives.get(metric)
+    signal = _SIGNALS[metric]
+    for instance in sorted(evidence.replica_readings):
+        seen = evidence.value(signal, instance)
+        told = forecast(knob, change, evidence, instance, context)
+        effect = None if told is None else told.expectation(metric)
+        if objective is None or seen is None or effect is None or effect.mid is None or seen > objective:
+            continue
+        if seen * effect.mid > objective:
+            return (
+                f"by the fitted model {signal.split(':')[1]} of {instance} would go from {figure(seen, 'seconds')} to "
+                f"{figure(seen * effect.mid, 'seconds')}, over its objective of {figure(objective, 'seconds')}"
+            )
+    return ""
+
+
+_SIGNALS = {
+    VerificationMetric.TTFT_P95_SECONDS: "replica:llm_ttft_seconds:p95_5m",
+    VerificationMetric.ITL_P95_SECONDS: "replica:llm_itl_seconds:p95_5m",
+}
+
+
+def _limit(name: str, instance: str, context: PlanContext) -> int:
+    value = context.configured(name, instance)
+    return int(value) if isinstance(value, int | float) and value >= 1 else _NO_BOUND
 
 
 def _load(evidence: Evidence, instance: str) -> Workload | None:
@@ -41,20 +111,7 @@ def _load(evidence: Evidence, instance: str) -> Workload | None:
     waiting = evidence.value("replica:llm_requests_waiting:avg2m", instance)
     if prompt is None or output is None or running is None or waiting is None or running + waiting <= 0:
         return None
-    hits = evidence.value("replica:llm_prefix_cache_hit:ratio_rate5m", instance)
-    if min(prompt, output) < 1 or not 0 <= (hits or 0.0) <= 1:
+    hits = evidence.value("replica:llm_prefix_cache_hit:ratio_rate5m", instance) or 0.0
+    if min(prompt, output) < 1 or not 0 <= hits <= 1:
         return None
-    return Workload(prompt, output, clients=running + waiting, prefix_hit_ratio=hits or 0.0)
-
-
-def _ratios(before: Prediction, after: Prediction) -> dict[str, Expectation]:
-    found = {}
-    if before.tokens_per_second > 0:
-        ratio = after.tokens_per_second / before.tokens_per_second
-        metric = VerificationMetric.GENERATION_TOKENS_RATE
-        found[str(metric)] = predicted(metric, Direction.HIGHER, ratio, _SOURCE)
-    if before.itl_p95_seconds > 0:
-        ratio = after.itl_p95_seconds / before.itl_p95_seconds
-        metric = VerificationMetric.ITL_P95_SECONDS
-        found[str(metric)] = predicted(metric, Direction.LOWER, ratio, _SOURCE)
-    return found
+    return Workload(prompt, output, clients=running + waiting, prefix_hit_ratio=hits)
