@@ -7,6 +7,7 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Feasibility, Finding, KnobValue
 from recommender.playbooks import ollama, precision
 from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.chunks import too_small
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, preemption_guard, ttft_guard
 from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.moves import Move, move
@@ -118,6 +119,8 @@ def _lower_budget(evidence: Evidence, finding: Finding, context: PlanContext) ->
         new = max(target, whole, half, int(limit) if isinstance(limit, int) else 1)
         if new >= now:
             return NotApplicable(f"prompts of {prompt:.0f} tokens need a budget of {new}")
+        if against := too_small(new, instances, context):
+            return NotApplicable(against)
         formula = f"max({target}, power of two from the mean prompt = {whole}, half of {now:.0f} = {half}) = {new}"
         return Move(new, formula, {"old": now, "prompt_tokens": prompt})
 

@@ -36,7 +36,7 @@ def _shorter_answers(
         evidence.value("service:llm_request_duration_seconds:p95_5m"),
         evidence.objectives.get("request_duration_p95_seconds"),
     )
-    if itl is None or seen is None or objective is None or seen <= objective:
+    if not itl or seen is None or objective is None or seen <= objective:
         return NotApplicable("whole requests are not known to take longer than promised")
     fewer = (seen - objective) / itl
     return Advice(

@@ -13,7 +13,7 @@ from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import device_bytes, kv_bytes_of_token, setup_proof
-from recommender.playbooks.scope import affected
+from recommender.playbooks.scope import affected, canary_of
 from recommender.sizing import NotApplicable
 
 _SIZE = "replica:llm_model_memory_bytes"
@@ -58,8 +58,7 @@ def _unload(evidence: Evidence, finding: Finding, context: PlanContext) -> Advic
 
 
 def _fewer_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
-    """OLLAMA_NUM_PARALLEL - ceil(spilled/(context·kv_B)): each slot has its whole context; at most halved, at least "
-    "1."""
+    """OLLAMA_NUM_PARALLEL - ceil(spilled/(context·kv_B)), at least half and at least 1: each has all its context."""
     spill = _spill(evidence, finding)
     if isinstance(spill, NotApplicable):
         return spill
@@ -69,7 +68,7 @@ def _fewer_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
         if old is None or int(old) <= 1:
             return NotApplicable("there is one slot" if old is not None else "how many slots there are is unknown")
-        if tokens is None or not each:
+        if not tokens or not each:
             return NotApplicable("the context of a slot, or the KV bytes of a token, is unknown")
         too_many = math.ceil(spilled / (tokens * each))
         new = max(1, int(old) - too_many, math.ceil(int(old) / context.tuning.step_max_ratio))
@@ -119,7 +118,7 @@ def _less_context(evidence: Evidence, finding: Finding, context: PlanContext) ->
 
 def _keep_loaded(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """A model that is loaded anew makes the first request after a pause wait for it."""
-    instance = affected(evidence, finding)[0]
+    instance = canary_of(evidence, finding)
     size, device = evidence.value(_SIZE, instance), device_bytes(evidence, instance, context)
     fits = ""
     if size and device:

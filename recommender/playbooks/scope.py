@@ -88,8 +88,8 @@ def change_scope(
             f"{context.service} is not in the inventory: add it with its replicas to let OptiInfra carry this out."
         )
     knob = context.knob(name)
-    if knob is None or context.knobs is None:
-        return _not_of_this_version(name, context)
+    if knob is None or context.knobs is None or (knob.config_key is None and knob.env is None):
+        return _not_in_a_file(name, knob, context)
     managed = tuple(replica.instance for replica in context.replicas)
     candidates = [instance for instance in affected(evidence, finding) if instance in managed]
     if not candidates:
@@ -113,8 +113,10 @@ def change_scope(
     return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered))
 
 
-def _not_of_this_version(name: str, context: PlanContext) -> OldValueUnknown | NotApplicable:
-    """Why a knob is not there: the engine never had it, or its version is too old, too new or unknown."""
+def _not_in_a_file(name: str, here: Knob | None, context: PlanContext) -> OldValueUnknown | NotApplicable:
+    """Why not: no file has it, the engine never had it, or its version is too old, too new or unknown."""
+    if here is not None:
+        return OldValueUnknown(f"{here.label} is set by each request or on the command line: no file holds it.")
     knob = context.knob_of_any_version(name)
     if knob is None:
         return NotApplicable(f"no catalogue says how this engine's {name} is set")

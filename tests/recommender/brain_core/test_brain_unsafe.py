@@ -12,9 +12,10 @@ from recommender.gpus import GPUS
 from recommender.knobs import load
 from recommender.model import Change, Evidence, Fact, Finding, KnobValue
 from recommender.models import common_model
-from recommender.playbooks import PlanContext
+from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.admission_limited import RAISE_BATCH_LIMIT
 from recommender.playbooks.context_limit import LOWER_CONTEXT
+from recommender.playbooks.gpu_memory_pressure import PLAYBOOKS as P01
 from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_KV
@@ -250,3 +251,60 @@ def test_the_smallest_kv_cache_and_budget_of_all_replicas_that_are_changed_bound
     outcome = RAISE_BATCH_LIMIT.size(evidence, finding(), narrow)
     assert isinstance(outcome, Change)
     assert outcome.new == 24
+
+
+# -- token budgets, and what a file cannot set
+
+SLOW_GAPS = {
+    "replica:llm_itl_seconds:p95_5m": 0.2,
+    "replica:llm_itl_seconds:p99_5m": 0.4,
+    "replica:llm_ttft_seconds:p95_5m": 0.5,
+    "replica:llm_max_batched_tokens": 8192.0,
+    "replica:llm_request_prompt_tokens:mean_5m": 300.0,
+}
+
+
+@pytest.mark.parametrize("playbook", [next(one for one in P01 if one.id == "P01.3")])
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("tensorrt_llm", {"max_num_tokens": 8192}, None, False),  # off is its default
+        ("tensorrt_llm", {"max_num_tokens": 8192}, 6000, False),
+        ("tensorrt_llm", {"max_num_tokens": 8192}, 2000, True),
+        ("tensorrt_llm", {"max_num_tokens": 8192, "enable_chunked_prefill": True}, None, True),
+        ("vllm", {"max-num-batched-tokens": 8192, "no-enable-chunked-prefill": True}, None, False),
+        ("vllm", {"max-num-batched-tokens": 8192}, None, True),
+    ],
+)
+def test_a_step_is_not_made_smaller_than_a_prompt_that_must_fit_into_it(
+    evidence_of: Make, playbook: Playbook, case: tuple[str, Any, int | None, bool]
+) -> None:
+    engine, settings, longest, changes = case
+    evidence = evidence_of(SLOW_GAPS, objectives={"itl_p95_seconds": 0.1, "ttft_p95_seconds": 2.0})
+    context = service(engine, settings, version="0.32.0", tuning=TuningConfig(longest_request_tokens=longest))
+    outcome = playbook.size(evidence, finding(), context)
+    assert isinstance(outcome, Change) is changes, outcome
+    assert changes or "does not compute prompts in pieces" in why_not(outcome)
+
+
+def test_what_only_requests_bring_is_advised_and_not_written_into_a_file(evidence_of: Make) -> None:
+    context, half = service("ollama", {}, declared={"max_batched_tokens": 512}), Move(256, "half")
+    outcome = move("max_batched_tokens", evidence_of({}), finding(), context, size=lambda *_: half, reason=".")
+    assert isinstance(outcome, Advice), outcome
+    assert "num_batch" in outcome.text
+
+
+def test_a_latency_of_nothing_and_a_service_without_replicas_are_no_crash(evidence_of: Make) -> None:
+    zero = evidence_of(
+        {},
+        objectives={"request_duration_p95_seconds": 10.0},
+        service__llm_itl_seconds__mean_5m=0.0,
+        service__llm_request_duration_seconds__p95_5m=20.0,
+    )
+    nobody = evidence_of({}, instances=())
+    every = [playbook for playbooks in PLAYBOOKS.values() for playbook in playbooks]
+    for engine in ("vllm", "ollama", "llamacpp"):
+        for playbook in every:
+            playbook.size(zero, finding(instances=()), service(engine, {}))
+            playbook.size(nobody, finding(instances=()), service(engine, {}))
+            playbook.size(nobody, finding(instances=()), PlanContext(service="chat"))
