@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from recommender.calibration import fit_itl
+from recommender.calibration import calibrate, fit_itl
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL
 from recommender.diagnosis import diagnose
@@ -25,6 +25,8 @@ from recommender.policy import admit
 from recommender.rollout.progress import start_seconds
 from recommender.rollout.states import move
 from recommender.sizing import LinearItl
+from recommender.sizing.fit import FittedStep
+from recommender.sizing.load import StepModel
 from recommender.store import Store
 from rules.catalog import Bottleneck
 
@@ -155,24 +157,30 @@ class Pipeline:
     def _plan(self, service: str, diagnosis: Diagnosis, evidence: Evidence) -> Plan | None:
         config = self._inventory.services.get(service)
         executor = self._executors.get(config.executor.type) if config else None
+        itl, step = self._latency_models(service) if config else (None, None)
         context = context_of(
             service,
             config,
             self._inventory.targets(service),
             executor,
-            itl=self._latency_model(service) if config else None,
+            itl=itl,
+            step=step,
             start_seconds=start_seconds(self._store.recent_for(service)),
             ledger=self._store.site_effects(config.tuning.ledger) if config else None,
             evidence=evidence,
         )
         return make_plan(diagnosis, evidence, context)
 
-    def _latency_model(self, service: str) -> LinearItl | None:
+    def _latency_models(self, service: str) -> tuple[LinearItl | None, StepModel | None]:
+        """ITL as a function of the batch, and the whole step; None for what the history does not allow or tell."""
+        now = self._clock.now()
         try:
-            return fit_itl(self._history, service, self._clock.now())
+            itl = fit_itl(self._history, service, now)
+            whole = calibrate(self._history, service, now) if itl is not None else None
         except PrometheusError as exc:
             _LOG.info("latency_model_unknown", service=service, reason=str(exc))
-            return None
+            return None, None
+        return itl, whole.step if isinstance(whole, FittedStep) else None
 
     def _decide(self, group: Sequence[Incident], diagnosis: Diagnosis, plan: Plan) -> _Result:
         now, recent = self._clock.now(), self._store.recent_for(plan.service)
