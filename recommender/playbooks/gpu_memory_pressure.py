@@ -90,16 +90,31 @@ def _smaller_pool(step: float, evidence: Evidence, instances: tuple[str, ...], c
             f"({capacity:,.0f} to {max(0.0, left) / each:,.0f} tokens), of which {figure(held, 'bytes')} are held at "
             "most"
         )
+        longest = _longest(evidence, instance, context)
+        refused = longest is not None and left < longest * each <= capacity * each
+        if refused:
+            text += f"; the engine does not start with less than its longest request, {longest:,.0f} tokens"
         proof = Feasibility(
-            fits=held <= context.tuning.kv_fill_when_lowering * left,
+            fits=not refused and held <= context.tuning.kv_fill_when_lowering * left,
             before=held,
             after=held,
             limit=max(0.0, context.tuning.kv_fill_when_lowering * left),
             text=text,
         )
+        if refused:
+            return proof
         if tightest is None or (proof.limit or 0.0) - held < (tightest.limit or 0.0) - (tightest.after or 0.0):
             tightest = proof
     return tightest or Feasibility(fits=None, text="no replica is known", missing=("kv_cache_capacity_tokens",))
+
+
+def _longest(evidence: Evidence, instance: str, context: PlanContext) -> float | None:
+    """Tokens that one request may have: as set, as told, else as the model can; None when unknown."""
+    setting, model = context.neutral(instance).get("max_model_length_tokens"), context.facts.model
+    if isinstance(setting, int):
+        return float(setting)
+    told = evidence.value("replica:llm_max_model_length_tokens", instance)
+    return told if told is not None or model is None or model.max_length is None else float(model.max_length)
 
 
 def _lower_budget(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:

@@ -308,3 +308,19 @@ def test_a_latency_of_nothing_and_a_service_without_replicas_are_no_crash(eviden
             playbook.size(zero, finding(instances=()), service(engine, {}))
             playbook.size(nobody, finding(instances=()), service(engine, {}))
             playbook.size(nobody, finding(instances=()), PlanContext(service="chat"))
+
+
+def test_a_share_of_memory_is_not_lowered_below_what_the_longest_request_takes(evidence_of: Make) -> None:
+    lower = next(one for one in P01 if one.id == "P01.2")
+    seen = {
+        "gpu:gpu_memory_used:ratio": 0.97,
+        "gpu:gpu_memory_free_bytes": 2.4e9,
+        "replica:llm_kv_cache_usage:max2m": 0.1,
+        "replica:llm_kv_cache_capacity_tokens": 34_000.0,  # 4.5 GB
+    }
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["h100_sxm"], tensor_parallel=1, weight_dtype="bf16", kv_dtype="bf16")
+    settings = {"gpu-memory-utilization": 0.92, "max-model-len": 32_768}
+    outcome = lower.size(evidence_of(seen), finding(), service("vllm", settings, facts=facts))
+    assert "does not start with less than its longest request, 32,768 tokens" in why_not(outcome)
+    short = service("vllm", {**settings, "max-model-len": 8192}, facts=facts)
+    assert isinstance(lower.size(evidence_of(seen), finding(), short), Change)
