@@ -163,6 +163,31 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         load_inventory(tmp_path / "latin.yml")
 
 
+@pytest.mark.parametrize(
+    ("engine", "settings", "says"),
+    [
+        ("vllm", "kv_cache_dtype: fp9", "fp9 is not legal for vllm; use auto, fp16, bf16, fp8"),
+        ("vllm", "tensor_parallel_size: 65", "65 is not legal for vllm; use 1 to 64"),
+        ("ollama", "kv_offload_bytes: 1", "ollama has no such knob"),
+        ("vllm", "scheduling_policy: 'Robert\\\\'", "String should match pattern"),
+    ],
+)
+def test_a_setting_that_the_engine_cannot_have_is_refused(engine: str, settings: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_inventory(f"services:\n  chat:\n    engine: {engine}\n    settings:\n      {settings}\n")
+    assert says in str(refused.value)
+    assert "line 5" in str(refused.value)
+
+
+def test_settings_of_a_companion_and_of_an_engine_without_knobs_are_taken_as_they_are() -> None:
+    told = parse_inventory("""\
+services:
+  chat: {engine: vllm, settings: {external_cache_bytes: 5368709120, kv_cache_dtype: fp8}}
+  graph: {engine: dynamo, settings: {kv_offload_bytes: 1}}
+""")
+    assert told.services["chat"].settings.declared() == {"external_cache_bytes": 5 * 2**30, "kv_cache_dtype": "fp8"}
+
+
 def test_every_declared_knob_is_one_that_an_engine_has() -> None:
     known = {knob.name for engine in engines() for knob in load(engine).knobs}
     declared = set(parse_inventory(GOOD).services["chat"].settings.__class__.model_fields)

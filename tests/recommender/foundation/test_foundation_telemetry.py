@@ -117,6 +117,32 @@ services:
     }
 
 
+def test_knobs_that_are_words_have_no_series_and_units_are_neutral(tmp_path: Path) -> None:
+    config, variables = tmp_path / "engine.yml", tmp_path / "ollama.env"
+    config.write_text("kv-cache-dtype: fp8_e4m3\nhicache-size: 16\n")
+    variables.write_text("OLLAMA_NUM_PARALLEL=4\nOLLAMA_KEEP_ALIVE=5m\nOLLAMA_KV_CACHE_TYPE=q8_0\n")
+    command = "restart_command: ['true']"
+    inventory = parse_inventory(f"""\
+services:
+  chat:
+    engine: sglang
+    settings: {{scheduling_policy: prefix, tensor_parallel_size: 2}}
+    executor: {{type: command}}
+    replicas: [{{url: "http://a:1", config_file: {config}, {command}}}]
+  local:
+    engine: ollama
+    executor: {{type: command}}
+    replicas: [{{url: "http://b:1", config_file: {variables}, {command}}}]
+""")
+    text = text_of(InventoryCollector(inventory, build({})))
+    assert {line for line in text.splitlines() if line.startswith("optiinfra_replica_knob{")} == {
+        'optiinfra_replica_knob{instance="a:1",knob="kv_offload_bytes",service="chat"} 1.6e+10',
+        'optiinfra_replica_knob{instance="a:1",knob="tensor_parallel_size",service="chat"} 2.0',
+        'optiinfra_replica_knob{instance="b:1",knob="max_running_requests",service="local"} 4.0',
+        'optiinfra_replica_knob{instance="b:1",knob="model_keep_alive_seconds",service="local"} 300.0',
+    }
+
+
 def test_rooflines_are_those_of_all_gpus_of_a_replica() -> None:
     inventory = parse_inventory("""\
 services:
