@@ -39,6 +39,7 @@ def number(value: float) -> str:
         return "NaN"
     if math.isinf(value):
         return "Inf" if value > 0 else "-Inf"
+    value = float(value)  # a whole number is an int to Python
     return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
 
 

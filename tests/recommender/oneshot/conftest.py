@@ -1,15 +1,20 @@
 """A real Prometheus with a past: captured engines of every kind, scraped by jobs that no rule of ours expects."""
 
 import re
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from demo.faults.promtool import Pack, ask
 from demo.history import Scraped, prometheus, series_of
 from demo.replay import Replayer
+from rules.pack import RULES_DIR
+
+Key = tuple[tuple[str, str], ...]
 
 DATA = Path(__file__).parents[2] / "data"
 STEPS = 42
@@ -124,3 +129,49 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def at() -> datetime:
     """The last scrape."""
     return datetime.fromtimestamp(AT, UTC)
+
+
+def _input(targets: list[Scraped]) -> list[dict[str, str]]:
+    series = []
+    for name, values in series_of(targets, STEPS).items():
+        known = dict(values)
+        series.append({"series": name, "values": " ".join(known.get(step, "_") for step in range(STEPS))})
+    return series
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, float]:
+    """What the shipped rules record, where targets have the labels and jobs that they expect."""
+    folder = tmp_path_factory.mktemp("rules") / "rules"
+    # No diagnosis reads scores, nor what watches the monitoring itself.
+    shutil.copytree(
+        RULES_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "tests", "scores", "meta.yml")
+    )
+    targets = [
+        engine.scraped(
+            job=engine.kind,
+            service=engine.service,
+            **({"node": MACHINE} if engine.address.startswith(f"{MACHINE}:") else {}),
+        )
+        for engine in engines()
+    ]
+    every = '{{__name__=~"({levels}):.+",__name__!~".+_(bucket|sum|count):.+",{where}}}'
+    end = (STEPS - 1) * 15.0
+    questions = {
+        **{every.format(levels="replica|service", where=f'service="{engine.service}"'): end for engine in engines()},
+        every.format(levels="node|gpu", where='node!=""'): end,
+        '{__name__=~"threshold:.+"}': end,
+    }
+    answers = ask(Pack(folder), _input([*targets, *machine(node=MACHINE)]), 15.0, questions)
+    return {tuple(sorted(one.labels.items())): one.value for answer in answers for one in answer}
+
+
+@pytest.fixture(scope="session")
+def ruled(recorded: Mapping[Key, float], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prometheus that has what the rules recorded at the last scrape, and nothing else."""
+    series = {}
+    for key, value in recorded.items():
+        labels = ",".join(f'{name}="{text}"' for name, text in key if name != "__name__")
+        series[f"{dict(key)['__name__']}{{{labels}}}"] = [(0, repr(value))]
+    with prometheus(series, 1, AT, tmp_path_factory.mktemp("ruled")) as url:
+        yield url

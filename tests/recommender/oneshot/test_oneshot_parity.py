@@ -8,15 +8,12 @@ was refused.
 
 import math
 import re
-import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from demo.faults.promtool import Pack, ask
-from demo.history import Scraped, series_of
 from recommender.contracts import Sample
 from recommender.inventory import Inventory
 from recommender.oneshot.client import Access, ReadingClient
@@ -25,19 +22,10 @@ from recommender.oneshot.find import raw
 from recommender.oneshot.settings import constants
 from rules.inline.inliner import Inliner
 from rules.pack import RULES_DIR, load_rules
-from tests.recommender.oneshot.conftest import MACHINE, STEPS, engines, machine
+from tests.recommender.oneshot.conftest import Key, engines
 
-Key = tuple[tuple[str, str], ...]
 _HOURS = re.compile(r":(increase\d+[hd]|ratio_rate(30m|\d+[hd])|ratio1h|llm_concurrency_limit:kv_cache)$")
 _FIGURES = ("service:threshold:", "service:objective:")
-
-
-def _input(targets: list[Scraped]) -> list[dict[str, str]]:
-    series = []
-    for name, values in series_of(targets, STEPS).items():
-        known = dict(values)
-        series.append({"series": name, "values": " ".join(known.get(step, "_") for step in range(STEPS))})
-    return series
 
 
 def _compared(samples: Mapping[Key, float]) -> dict[Key, float]:
@@ -52,32 +40,6 @@ def _compared(samples: Mapping[Key, float]) -> dict[Key, float]:
         and ":" in name
         and not re.search(r"_(bucket|sum|count):", name)
     }
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, float]:
-    """What the shipped rules record, where targets have the labels and jobs that they expect."""
-    folder = tmp_path_factory.mktemp("rules") / "rules"
-    # No diagnosis reads scores, nor what watches the monitoring itself.
-    shutil.copytree(
-        RULES_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "tests", "scores", "meta.yml")
-    )
-    targets = [
-        engine.scraped(
-            job=engine.kind,
-            service=engine.service,
-            **({"node": MACHINE} if engine.address.startswith(f"{MACHINE}:") else {}),
-        )
-        for engine in engines()
-    ]
-    every = '{{__name__=~"({levels}):.+",__name__!~".+_(bucket|sum|count):.+",{where}}}'
-    end = (STEPS - 1) * 15.0
-    questions = {
-        **{every.format(levels="replica|service", where=f'service="{engine.service}"'): end for engine in engines()},
-        every.format(levels="node|gpu", where='node!=""'): end,
-    }
-    answers = ask(Pack(folder), _input([*targets, *machine(node=MACHINE)]), 15.0, questions)
-    return {tuple(sorted(one.labels.items())): one.value for answer in answers for one in answer}
 
 
 def test_every_engine_and_machine_gives_the_same_signals_without_the_rules(
