@@ -17,7 +17,7 @@ from recommender.playbooks.seen import value
 from recommender.sizing import NotApplicable
 
 _FRACTION = "replica:llm_kv_cache_memory_fraction"
-_RUNNING = "replica:llm_requests_running:max2m"
+_PEAK = "replica:llm_requests_running:max6h"  # what runs now says nothing of the busy hours
 _USAGE = "replica:llm_kv_cache_usage:max2m"
 _BUDGETS = (4096, 2048)  # P01 no. 3, SGLang's tuning guide
 _LEAST_STEP = 0.005  # of device memory: less is not worth a restart
@@ -145,7 +145,7 @@ def _lower_budget(evidence: Evidence, finding: Finding, context: PlanContext) ->
 
 def _lower_running(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P01 no. 4: 0.9 of the largest batch that ran, at most halved."""
-    peak = value(evidence, finding, "replica:llm_requests_running:max6h") or value(evidence, finding, _RUNNING)
+    peak = value(evidence, finding, _PEAK)
     if not peak:
         return NotApplicable("the largest batch that ran is unknown, or none did")
 
@@ -161,13 +161,13 @@ def _lower_running(evidence: Evidence, finding: Finding, context: PlanContext) -
             return NotApplicable(f"{share:g} of the largest batch of {peak:.0f} is not below the limit of {now:.0f}")
         return Move(new, f"max({share:g}·{peak:.0f} = {wanted}, half of what ran = {least}, 1) = {new}", {"peak": peak})
 
-    reason = f"Up to {peak:.0f} requests ran at once; sampling and graphs of fewer take less device memory."
+    reason = f"Up to {peak:.0f} requests ran at once in six hours; sampling and graphs of fewer take less device memory."
     return move("max_running_requests", evidence, finding, context, size=size, reason=reason)
 
 
 def _fewer_graphs(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P01 no. 5: graphs for batches that run, and none above; each captured size takes 10 to 23 MB."""
-    peak = value(evidence, finding, "replica:llm_requests_running:max6h") or value(evidence, finding, _RUNNING)
+    peak = value(evidence, finding, _PEAK)
     if handle("graph_max_batch", context) is None:
         return NotApplicable(f"{engine_of(context)} captures no graphs that could be fewer")
     if not peak:

@@ -324,3 +324,18 @@ def test_a_share_of_memory_is_not_lowered_below_what_the_longest_request_takes(e
     assert "does not start with less than its longest request, 32,768 tokens" in why_not(outcome)
     short = service("vllm", {**settings, "max-model-len": 8192}, facts=facts)
     assert isinstance(lower.size(evidence_of(seen), finding(), short), Change)
+
+
+@pytest.mark.parametrize("identifier", ["P01.4", "P01.5"])
+def test_what_ran_in_two_minutes_of_the_night_is_not_the_largest_batch_there_is(
+    evidence_of: Make, identifier: str
+) -> None:
+    playbook = next(one for one in P01 if one.id == identifier)
+    settings = {"max-num-seqs": 600, "compilation-config.max_cudagraph_capture_size": 512}
+    context = service("vllm", settings, version="0.32.0")
+    night = {"replica:llm_requests_running:max2m": 3.0}
+    assert "unknown" in why_not(playbook.size(evidence_of(night), finding(), context))
+    day = {**night, "replica:llm_requests_running:max6h": 400.0}
+    outcome = playbook.size(evidence_of(day), finding(), context)
+    assert isinstance(outcome, Change), outcome
+    assert outcome.new >= 352
