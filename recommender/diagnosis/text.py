@@ -12,6 +12,7 @@ from recommender.model import Diagnosis, DiagnosisStatus, Evidence, Finding, Fin
 
 _LONGEST = 2000  # characters of one piece of text: a label may have megabytes
 _PLACES = 4  # replicas that are named before the rest are counted
+_LINES = 16  # and that have a line of their own
 _STATUS = {
     DiagnosisStatus.DIAGNOSED: "diagnosed",
     DiagnosisStatus.NOT_CONFIRMED: "the alert is not confirmed",
@@ -28,7 +29,7 @@ _ROLE = {
     FindingRole.REJECTED: "rejected",
 }
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&!^$@]|(?<=:)//|(?<=[wW])\.)")
-_NUMBERED = re.compile(r"^(\s*)(\d+)([.)])")
+_NUMBERED = re.compile(r"^(\s*)(\d+)([.)])(?=\s|$)")
 
 
 def to_text(diagnosis: Diagnosis, evidence: Evidence) -> str:
@@ -147,14 +148,17 @@ def _answers(finding: Finding) -> Iterator[tuple[str, str]]:
 def _missing(diagnosis: Diagnosis) -> list[str]:
     lines = []
     for one in diagnosis.missing:
-        lines.append(plain(one.query))
+        of = f" of {named(one.instances)}" if one.instances else ""
+        lines.append(plain(f"{one.signal}{of}" if one.signal else one.query))
         if one.how:
             lines.append(f"  {plain(one.how)}")
     return lines
 
 
 def _placements(evidence: Evidence) -> list[str]:
-    return [plain(_placement(instance, placed)) for instance, placed in evidence.placements.items()]
+    placed = list(evidence.placements.items())
+    lines = [plain(_placement(instance, one)) for instance, one in placed[:_LINES]]
+    return lines if len(placed) <= _LINES else [*lines, f"and {len(placed) - _LINES} more"]
 
 
 def _placement(instance: str, placed: Placement) -> str:
