@@ -131,10 +131,8 @@ def test_kv_in_eight_bits_doubles_the_tokens() -> None:
     assert change.feasibility is not None
 
 
-@pytest.mark.parametrize(
-    ("engine", "old", "flag"), [("llamacpp", "fp16", "--cache-type-k"), ("ollama", "fp16", "OLLAMA")]
-)
-def test_engines_with_slots_keep_kv_in_q8(engine: str, old: str, flag: str) -> None:
+@pytest.mark.parametrize(("engine", "flag"), [("llamacpp", "--cache-type-k"), ("ollama", "OLLAMA_KV_CACHE_TYPE")])
+def test_engines_with_slots_keep_kv_in_q8(engine: str, flag: str) -> None:
     given = context(
         engine,
         known=facts("l4", weight_dtype="q4_k_m", kv_dtype="fp16"),
