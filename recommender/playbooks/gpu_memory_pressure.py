@@ -161,7 +161,7 @@ def _lower_running(evidence: Evidence, finding: Finding, context: PlanContext) -
             return NotApplicable(f"{share:g} of the largest batch of {peak:.0f} is not below the limit of {now:.0f}")
         return Move(new, f"max({share:g}·{peak:.0f} = {wanted}, half of what ran = {least}, 1) = {new}", {"peak": peak})
 
-    reason = f"Up to {peak:.0f} requests ran at once in six hours; sampling and graphs of fewer take less device memory."
+    reason = f"Up to {peak:.0f} requests ran at once in six hours; sampling and graphs of fewer take less memory."
     return move("max_running_requests", evidence, finding, context, size=size, reason=reason)
 
 

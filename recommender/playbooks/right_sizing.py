@@ -13,7 +13,7 @@ from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.handles import handle
 from recommender.playbooks.proofs import CAPACITY, kv_bytes_of_token, setup_proof
-from recommender.playbooks.scope import affected
+from recommender.playbooks.scope import canary_of
 from recommender.playbooks.seen import ask, burning, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import ACTIVATION_BYTES, DEFAULT_MEMORY_FRACTION, model_weight_bytes
@@ -76,7 +76,7 @@ def _other_gpu(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
         )
     price = prices.get(facts.gpu.name) or _price_of_one(context)
     others = [GPUS[name] for name in sorted(prices) if name in GPUS and name != facts.gpu.name]
-    if price is None or not others:
+    if not price or not others:
         return Advice(
             f"What other GPUs than {facts.gpu.name} would cost for a token cannot be said without their prices.",
             (ask(context, "tuning.gpu_price_per_hour", "to compare GPU types (by GPU: price of an hour)"),),
@@ -141,7 +141,9 @@ def _fewer_gpus(evidence: Evidence, finding: Finding, context: PlanContext) -> A
         return NotApplicable("each replica has one GPU")
     if size is None:
         return NotApplicable("how many GPUs a replica has is unknown")
-    proof = setup_proof(evidence, affected(evidence, finding)[0], context, tensor_parallel=size // 2)
+    if size % 2:
+        return NotApplicable(f"{size} GPUs have no half")
+    proof = setup_proof(evidence, canary_of(evidence, finding), context, tensor_parallel=size // 2)
     if proof.fits is False:
         return NotApplicable(f"half of the GPUs do not hold it: {proof.text}")
     fits = "It fits" if proof.fits else "Whether it fits cannot be shown"

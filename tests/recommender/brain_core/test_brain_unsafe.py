@@ -303,11 +303,13 @@ def test_a_latency_of_nothing_and_a_service_without_replicas_are_no_crash(eviden
     )
     nobody = evidence_of({}, instances=())
     every = [playbook for playbooks in PLAYBOOKS.values() for playbook in playbooks]
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["h100_sxm"], tensor_parallel=2, weight_dtype="bf16", kv_dtype="bf16")
     for engine in ("vllm", "ollama", "llamacpp"):
         for playbook in every:
-            playbook.size(zero, finding(instances=()), service(engine, {}))
-            playbook.size(nobody, finding(instances=()), service(engine, {}))
-            playbook.size(nobody, finding(instances=()), PlanContext(service="chat"))
+            for seen in (zero, nobody):
+                playbook.size(seen, finding(instances=()), service(engine, {}))
+                playbook.size(seen, finding(instances=()), service(engine, {}, facts=facts))
+                playbook.size(seen, finding(instances=()), PlanContext(service="chat", facts=facts))
 
 
 def test_a_share_of_memory_is_not_lowered_below_what_the_longest_request_takes(evidence_of: Make) -> None:
