@@ -1,0 +1,170 @@
+"""P02, P03, P08 and P09: room for KV, queues without a cause, slow engines, and prefixes that are computed again."""
+
+import pytest
+
+from recommender.playbooks import Advice
+from rules.catalog import Bottleneck
+from tests.recommender.playbooks.made import (
+    KV_BYTES,
+    advised,
+    changed,
+    context,
+    evidence,
+    facts,
+    refused,
+    size,
+)
+
+KV, QUEUE, SLOW = Bottleneck.KV_CACHE_PRESSURE, Bottleneck.QUEUE_BUILDUP, Bottleneck.LOW_THROUGHPUT
+CACHE = Bottleneck.CACHE_INEFFICIENCY
+THRASH = {
+    "replica:llm_requests_running:avg2m": 30.0,
+    "replica:llm_requests_running:max2m": 40.0,
+    "replica:llm_kv_cache_usage:avg2m": 0.97,
+    "replica:llm_kv_cache_capacity_tokens": 60_000.0,
+    "replica:llm_tokens_per_running_request:avg5m": 2_000.0,
+    "replica:llm_preemptions_per_request:ratio_rate5m": 0.5,
+}
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt_llm", "tgi"])
+def test_each_engine_that_thrashes_is_limited_to_what_kv_holds(engine: str) -> None:
+    change = changed(size(KV, "P02.5", evidence(THRASH), context(engine, max_running_requests=64)))
+    assert change.new == 28  # floor(0.95·60000/2000)
+    assert change.feasibility is not None
+    assert change.feasibility.after == 28 * 2_000
+
+
+def test_a_batch_is_at_most_halved_and_then_nothing_has_to_be_proven() -> None:
+    tiny = THRASH | {"replica:llm_kv_cache_capacity_tokens": 10_000.0}
+    change = changed(size(KV, "P02.5", evidence(tiny), context(max_running_requests=64)))
+    assert change.new == 15  # half of what runs; 4 would fit
+    assert change.feasibility is None
+
+
+def test_without_thrash_or_its_measure_the_batch_stays() -> None:
+    calm = THRASH | {"replica:llm_preemptions_per_request:ratio_rate5m": 0.0}
+    assert "only add queue" in refused(size(KV, "P02.5", evidence(calm), context(max_running_requests=64)))
+    unknown = {name: value for name, value in THRASH.items() if "preemptions" not in name}
+    assert "unknown" in refused(size(KV, "P02.5", evidence(unknown), context(max_running_requests=64)))
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt_llm", "triton", "tgi"])
+def test_free_device_memory_goes_to_kv_by_three_hundredths_at_most(engine: str) -> None:
+    room = THRASH | {"gpu:gpu_memory_free_bytes": 16e9, "gpu:gpu_memory_used:ratio": 0.8}
+    change = changed(size(KV, "P02.4", evidence(room), context(engine, kv_cache_memory_fraction=0.8)))
+    assert change.new == 0.83
+    assert change.feasibility is not None
+    assert change.feasibility.after == pytest.approx(64e9 + 0.03 * 80e9)
+    assert change.feasibility.limit == pytest.approx(80e9 - 3 * 2**30)
+    other = context(engine, tuning={"memory_fraction_step": 0.01}, kv_cache_memory_fraction=0.8)
+    assert changed(size(KV, "P02.4", evidence(room), other)).new == 0.81
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({}, "unknown"),
+        ({"gpu:gpu_memory_free_bytes": 3e9, "gpu:gpu_memory_used:ratio": 0.96}, "within the 3 GiB reserve"),
+    ],
+)
+def test_memory_that_is_not_known_to_be_free_is_not_given(seen: dict[str, float], why: str) -> None:
+    assert why in refused(size(KV, "P02.4", evidence(THRASH | seen), context(kv_cache_memory_fraction=0.9)))
+
+
+def test_replicas_of_one_node_may_share_a_gpu() -> None:
+    room = THRASH | {"gpu:gpu_memory_free_bytes": 16e9, "gpu:gpu_memory_used:ratio": 0.8}
+    given = context(same_node=True, kv_cache_memory_fraction=0.8)
+    assert "share a node" in refused(size(KV, "P02.4", evidence(room), given))
+
+
+def test_sglang_that_retracts_admits_more_cautiously_first() -> None:
+    change = changed(size(KV, "P02.11", evidence(THRASH), context("sglang", admission_conservativeness=1.0)))
+    assert change.new == 1.3
+    calm = THRASH | {"replica:llm_preemptions_per_request:ratio_rate5m": 0.01}
+    given = context("sglang", admission_conservativeness=1.0)
+    assert "not known to be retracted often" in refused(size(KV, "P02.11", evidence(calm), given))
+
+
+def test_contexts_that_are_taken_ahead_are_as_long_as_requests() -> None:
+    tuning = {"longest_request_tokens": 5000}
+    given = context("ollama", known=facts(), tuning=tuning, max_model_length_tokens=8192, max_running_requests=4)
+    change = changed(size(KV, "P02.6", evidence(THRASH), given))
+    assert (change.knob, change.new) == ("max_model_length_tokens", 7168)  # 1.25·5000 up to 1024s
+    given = context("llamacpp", known=facts(), tuning=tuning, context_tokens=65536, max_running_requests=4)
+    assert changed(size(KV, "P02.6", evidence(THRASH), given)).new == 32768  # 4·7168 is less than half
+    outcome = size(KV, "P02.6", evidence(THRASH), context("ollama", max_model_length_tokens=8192))
+    assert isinstance(outcome, Advice)
+    assert [ask.fact for ask in outcome.asks] == ["longest_request_tokens"]
+    short = context("ollama", tuning=tuning, max_model_length_tokens=7168, max_running_requests=4)
+    assert "needs 7168 tokens" in refused(size(KV, "P02.6", evidence(THRASH), short))
+
+
+ASKED_AGAIN = THRASH | {
+    "replica:llm_prefix_cache_hit:ratio_rate5m": 0.2,
+    "replica:llm_prompt_tokens:rate5m": 500.0,
+    "node:host_memory_available:ratio": 0.5,
+}
+TOLD = {"prefix_reuse_ratio": 0.8, "host_memory_bytes": 256 * 2**30}
+
+
+@pytest.mark.parametrize("identifier", [(KV, "P02.10"), (Bottleneck.PREFILL_BOUND, "P05.8"), (CACHE, "P09.5")])
+def test_kv_in_host_memory_holds_what_is_asked_again_and_is_as_large_as_the_host_allows(
+    identifier: tuple[Bottleneck, str],
+) -> None:
+    given = context("tensorrt_llm", known=facts(), tuning=TOLD, kv_offload_bytes=0)
+    change = changed(size(*identifier, evidence(ASKED_AGAIN), given))
+    assert change.new == int(600 * 500 * 0.8 * KV_BYTES // 2**30) * 2**30  # a window of new prompt tokens
+    assert change.feasibility is not None
+    assert change.feasibility.limit == pytest.approx(128 * 2**30)
+    little = context("tensorrt_llm", known=facts(), tuning=TOLD | {"host_memory_bytes": 32 * 2**30}, kv_offload_bytes=0)
+    assert changed(size(*identifier, evidence(ASKED_AGAIN), little)).new == 11 * 2**30  # 0.7 of 16 GiB
+
+
+def test_what_a_pool_needs_is_asked_and_prefixes_that_are_not_asked_again_need_none() -> None:
+    outcome = size(KV, "P02.10", evidence(ASKED_AGAIN), context())
+    assert isinstance(outcome, Advice)
+    assert {ask.fact for ask in outcome.asks} >= {"prefix_reuse_ratio", "host_memory_bytes", "model"}
+    unique = context(known=facts(), tuning=TOLD | {"prefix_reuse_ratio": 0.3})
+    assert "too little is computed again" in refused(size(KV, "P02.10", evidence(ASKED_AGAIN), unique))
+    assert "keeps no KV in host memory" in refused(size(KV, "P02.10", evidence(ASKED_AGAIN), context("tgi")))
+
+
+def test_a_queue_is_limited_to_what_is_served_in_time_and_sized_in_replicas() -> None:
+    seen = evidence(
+        {},
+        service={
+            "service:llm_requests:rate5m": 8.0,
+            "service:llm_replicas_up:count": 2.0,
+            "service:llm_requests_running:sum": 64.0,
+            "service:llm_requests_waiting:sum": 80.0,
+            "service:llm_max_running_requests:sum": 64.0,
+            "service:llm_load:skew_ratio": 1.6,
+        },
+    )
+    assert "no more than 8 requests" in advised(size(QUEUE, "P03.3", seen, context()))  # 2 s · 4/s
+    assert "needs 6 replicas" in advised(size(QUEUE, "P03.2", seen, context()))  # 144/(0.75·32)
+    assert "1.60 times the mean" in advised(size(QUEUE, "P03.4", seen, context()))
+    assert "unknown" in refused(size(QUEUE, "P03.3", evidence({}), context()))
+    assert "not known" in refused(size(QUEUE, "P03.4", evidence({}), context()))
+
+
+def test_a_slow_engine_is_looked_at_in_order_and_what_is_unknown_is_said() -> None:
+    busy = {"replica:llm_requests_waiting:min2m": 5.0}
+    hot = busy | {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.5, "node:host_cpu_busy:ratio": 0.99}
+    assert advised(size(SLOW, "P08.1", evidence(hot), context())).startswith("heat of 10.0.0.1:8000 (50 %)")
+    crowded = busy | {"node:host_cpu_busy:ratio": 0.99}
+    text = advised(size(SLOW, "P08.1", evidence(crowded), context()))
+    assert text.startswith("host CPUs")
+    assert "Not known: heat, power" in text
+    assert "asked for little" in refused(size(SLOW, "P08.1", evidence({}), context()))
+
+
+def test_prefix_caching_is_switched_on_where_it_is_off_and_known_prefixes_go_first() -> None:
+    seen = evidence({}, service={"service:llm_requests_waiting:sum": 9.0})
+    assert changed(size(CACHE, "P09.3", seen, context("tensorrt_llm", prefix_caching=False))).new is True
+    assert "is on" in refused(size(CACHE, "P09.3", seen, context(prefix_caching=True)))
+    assert "switch it on by themselves" in refused(size(CACHE, "P09.3", seen, context()))
+    change = changed(size(CACHE, "P09.4", seen, context("sglang", scheduling_policy="fcfs")))
+    assert (change.new, change.engine_new) == ("prefix", "lpm")
+    assert "not known to wait" in refused(size(CACHE, "P09.4", evidence({}), context("sglang")))
