@@ -74,6 +74,8 @@ def to_markdown(diagnosis: Diagnosis, evidence: Evidence) -> str:
 def plain(text: str) -> str:
     """`text` on one line, without characters that a terminal acts on or that are not seen; cut at 2000."""
     shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    if shown.isprintable():
+        return shown
     return "".join(one if one.isprintable() else _escape(one) for one in shown)
 
 

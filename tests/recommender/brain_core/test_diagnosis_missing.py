@@ -31,7 +31,7 @@ def told(evidence: Evidence, engine: str) -> Evidence:
 
 def asked_for() -> set[str]:
     """Every signal that some class reads."""
-    nothing = Evidence(service="chat", at="2026-03-01T12:00:00Z")  # type: ignore[arg-type]  # Pydantic reads it
+    nothing = Evidence(service="chat", at="2026-03-01T12:00:00Z")
     scopes = (Scope(nothing), Scope(nothing, R1))
     return {
         signal
