@@ -20,7 +20,8 @@ class Assignment:
     variables: tuple[str, ...]
     key: str | None  # of the configuration file, dots between levels
     option: str | None  # field of a request
-    beside: Mapping[str, KnobValue]  # more keys of the file, without whose value it would do nothing
+    beside: Mapping[str, KnobValue]  # more keys of the file, without whose value it would do nothing, or harm
+    beside_flags: tuple[tuple[str, KnobValue], ...] = ()  # those of them that are knobs with a flag of their own
 
     @property
     def arguments(self) -> tuple[str, ...] | None:
@@ -31,14 +32,18 @@ class Assignment:
             return ()
         if not self.switch:
             own = tuple(word for flag in self.flags for word in (flag, text(self.value)))
-            return own + tuple(f"--{key}" for key, value in self.beside.items() if value is True)
+            others = tuple(word for flag, value in self.beside_flags for word in (flag, text(value)))
+            return own + others + tuple(f"--{key}" for key, value in self.beside.items() if value is True)
         if text(self.value) in {"true", "1"}:
             return self.flags
         return (self.flag_off,) if self.flag_off else ()
 
 
-def assignment(change: Change, knob: Knob | None) -> Assignment:
-    """What `change` sets; `knob` is its entry of the catalogue, without which only its own names are known."""
+def assignment(change: Change, knob: Knob | None, others: Mapping[str, Knob] | None = None) -> Assignment:
+    """What `change` sets; `knob` is its entry of the catalogue, without which only its own names are known.
+
+    `others` are the knobs of what is set beside it, by key.
+    """
     is_flag = change.flag.startswith("-")
     keyed = change.config_key not in {change.flag, change.env} if knob is None else knob.config_key is not None
     variables = () if change.env is None else (change.env, *change.also)
@@ -52,6 +57,11 @@ def assignment(change: Change, knob: Knob | None) -> Assignment:
         key=change.config_key if keyed else None,
         option=None if knob is None else knob.option,
         beside=change.sets,
+        beside_flags=tuple(
+            (other.flag, value)
+            for key, value in change.sets.items()
+            if (other := (others or {}).get(key)) is not None and other.flag is not None and value is not True
+        ),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from recommender.model import Patch
+from recommender.model import KnobValue, Patch
 from recommender.patches.assignment import Assignment, text
 
 # Charts whose values are known (their own documentation); the path to the list of arguments or variables.
@@ -67,7 +67,7 @@ def helm_values(setting: Assignment, service: str) -> Patch | None:
         return Patch(format="helm-values", title=title, content=_yaml({"servingEngineSpec": {"modelSpec": spec}}))
     if setting.variables and (setting.engine == "ollama" or not setting.arguments):
         chart, key = (f"chart {_OLLAMA_CHART}", "extraEnv") if setting.engine == "ollama" else ("chart", "env")
-        entries = [{"name": name, "value": text(setting.value)} for name in setting.variables]
+        entries = [{"name": name, "value": text(value)} for name, value in _variables(setting)]
         return Patch(format="helm-values", title=f"Values of the {chart}: add to {key}", content=_yaml({key: entries}))
     if setting.arguments:
         title = "Values of the chart: add to the arguments of the engine, which most charts call extraArgs"
@@ -81,7 +81,7 @@ def compose(setting: Assignment, service: str) -> Patch | None:
         return None
     part: Mapping[str, object]
     if setting.variables:
-        part = {"environment": {name: _no_dollar(text(setting.value)) for name in setting.variables}}
+        part = {"environment": {name: _no_dollar(text(value)) for name, value in _variables(setting)}}
         title = "Compose file: add to the environment of the engine"
     elif setting.arguments:
         part = {"command": [_no_dollar(argument) for argument in setting.arguments]}
@@ -112,17 +112,26 @@ def _env_file(setting: Assignment) -> Patch:
 
 
 def _lines(setting: Assignment) -> list[str]:
-    value = "" if setting.value is None else text(setting.value)
-    return [f"{name}={shlex.quote(value)}" for name in setting.variables]
+    return [f"{name}={shlex.quote(text(value))}" for name, value in _variables(setting)]
+
+
+def _variables(setting: Assignment) -> list[tuple[str, KnobValue]]:
+    """The variables of a setting and of what is set beside it."""
+    own = [(name, "" if setting.value is None else setting.value) for name in setting.variables]
+    return [*own, *setting.beside.items()]
 
 
 def _pbtxt(setting: Assignment) -> str:
     value = "" if setting.value is None else text(setting.value)
-    section, _, name = (setting.key or "").partition(".")
-    if not name:
-        return f"{section}: {value}\n"
-    quoted = json.dumps(value, ensure_ascii=False)
-    return f'{section} {{\n  key: "{name}"\n  value {{ string_value: {quoted} }}\n}}\n'
+    *sections, name = (setting.key or "").split(".")
+    if sections == ["parameters"]:
+        quoted = json.dumps(value, ensure_ascii=False)
+        return f'parameters {{\n  key: "{name}"\n  value {{ string_value: {quoted} }}\n}}\n'
+    number = isinstance(setting.value, int | float)
+    rendered = f"{name}: {value if number else json.dumps(value, ensure_ascii=False)}"
+    for section in reversed(sections):
+        rendered = f"{section} {{ {rendered} }}"
+    return rendered + "\n"
 
 
 def _yaml(content: object) -> str:

@@ -19,8 +19,9 @@ class PatchContext:
 
 def render(change: Change, context: PatchContext) -> tuple[Patch, ...]:
     """`change` in every format that its engine has a way for, the engine's own file first; always the same order."""
-    knob = _knob(change, context.catalog)
-    setting = assignment(change, knob)
+    catalog = _catalog(change, context)
+    knob = None if catalog is None else catalog.get(change.knob)
+    setting = assignment(change, knob, None if catalog is None else catalog.by_config_key)
     found = [
         formats.engine_config(setting),
         formats.command_line(setting),
@@ -33,13 +34,11 @@ def render(change: Change, context: PatchContext) -> tuple[Patch, ...]:
     return tuple(patch for patch in found if patch is not None)
 
 
-def _knob(change: Change, catalog: KnobCatalog | None) -> Knob | None:
-    if catalog is None:
-        try:
-            catalog = load(change.engine)
-        except NotFound:
-            return None
-    return catalog.get(change.knob)
+def _catalog(change: Change, context: PatchContext) -> KnobCatalog | None:
+    try:
+        return context.catalog or load(change.engine)
+    except NotFound:
+        return None
 
 
 def _live(knob: Knob, change: Change) -> tuple[Patch, ...]:

@@ -3,20 +3,19 @@
 import math
 
 from recommender.figures import figure
-from recommender.model import Ask, Change, Evidence, Finding, KnobValue
+from recommender.model import Change, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import setup_of, setup_proof
 from recommender.playbooks.scope import canary_of, not_what_runs
-from recommender.playbooks.seen import ask
 from recommender.sizing import NotApplicable
 
 
 def raise_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """More slots with the context of each kept: memory is slots·context·kv_B.
 
-    Ollama gives each slot the whole context, so the number of slots is one knob. llama.cpp divides its context: there
-    it is raised first, and the slots when it is large enough for all of them.
+    Ollama gives each slot the whole context, so the number of slots is all. llama.cpp divides its context by them: what
+    they share is set with them.
     """
     if context.engine == "llamacpp":
         return _of_shared_context(evidence, finding, context)
@@ -35,68 +34,45 @@ def raise_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> C
 
 
 def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
+    """llama.cpp: slots and the context that they share are set together, so that each keeps what it has."""
     canary = canary_of(evidence, finding)
     old, shared = context.configured("max_running_requests", canary), context.configured("context_tokens", canary)
-    longest = context.tuning.longest_request_tokens
     slots = _slots(old, evidence, (canary,), context)
     if isinstance(slots, NotApplicable):
         return slots
     before, new = slots
-    if longest is None or shared is None:
-        kept = "so that each keeps its context" if shared is None else f"{figure(float(shared) * new / before)}, "
+    if shared is None:
         text = (
-            f"{_reason(evidence, finding)} Set -np to {new} and -c to {new}/{before} of what it is ({kept}both "
-            "together): -c is divided by the slots, so more of them alone would refuse long requests."
+            f"{_reason(evidence, finding)} Set -np to {new} and -c to {new}/{before} of what it is, both together: -c "
+            "is divided by the slots, so more of them alone would refuse long requests."
         )
-        asks: tuple[Ask, ...] = context.asks("context_tokens") if shared is None else ()
-        if longest is None:
-            asks += (ask(context, "tuning.longest_request_tokens", "to change slots and context one after the other"),)
-        return Advice(text, asks)
-    quantum = context.tuning.context_step_tokens
-    needed = math.ceil(context.tuning.context_headroom_ratio * longest / quantum) * quantum
-    if int(shared) >= new * needed:
-        return move(
-            "max_running_requests",
-            evidence,
-            finding,
-            context,
-            size=lambda _, instances: _more_slots(evidence, instances, (before, new), needed, context),
-            reason=_reason(evidence, finding),
-        )
-    return _more_context(evidence, finding, (before, new, needed), context)
+        return Advice(text, context.asks("context_tokens"))
+    each = -(-int(shared) // before)
+    changed = move(
+        "max_running_requests",
+        evidence,
+        finding,
+        context,
+        size=lambda _, instances: _together(evidence, instances, slots, each, context),
+        reason=f"{_reason(evidence, finding)} Each keeps its context of {each} tokens, so what they share grows too.",
+    )
+    knob = context.knob("context_tokens")
+    if not isinstance(changed, Change) or knob is None:
+        return changed
+    return changed.model_copy(update={"sets": {**changed.sets, knob.key: new * each}})
 
 
-def _more_slots(
-    evidence: Evidence, instances: tuple[str, ...], slots: tuple[int, int], needed: int, context: PlanContext
+def _together(
+    evidence: Evidence, instances: tuple[str, ...], slots: tuple[int, int], each: int, context: PlanContext
 ) -> Move | NotApplicable:
-    """The slots, where each replica that is changed shares enough context for as many of its longest requests."""
-    short = [i for i in instances if not _enough(context.configured("context_tokens", i), slots[1] * needed)]
-    if short:
-        return NotApplicable(f"{short[0]} is not known to share {slots[1] * needed} tokens of context among its slots")
-    proof = setup_proof(evidence, instances[0], context, slots=slots[1])
-    return Move(slots[1], _formula(*slots, context), {"old": float(slots[0])}, proof)
-
-
-def _enough(shared: KnobValue | None, needed: int) -> bool:
-    return isinstance(shared, int) and shared >= needed
-
-
-def _more_context(
-    evidence: Evidence, finding: Finding, wanted: tuple[int, int, int], context: PlanContext
-) -> Change | Advice | NotApplicable:
-    """The context that the slots of the next change need; twice what it is at most."""
-    _, slots, needed = wanted
-
-    def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
-        if old is None:
-            return NotApplicable("how much context the slots share is unknown")
-        new = min(slots * needed, int(context.tuning.step_max_ratio * int(old)))
-        proof = setup_proof(evidence, instances[0], context, context_tokens=new)
-        formula = f"min({slots} slots·{needed} tokens, {context.tuning.step_max_ratio:g}·old) = {new}"
-        return Move(new, formula, {"old": float(old), "slots": float(slots), "tokens": float(needed)}, proof)
-
-    reason = f"{_reason(evidence, finding)} Context is divided by the slots, so it goes first; the slots follow."
-    return move("context_tokens", evidence, finding, context, size=size, reason=reason)
+    before, new = slots
+    shared = {instance: context.configured("context_tokens", instance) for instance in instances}
+    differing = [instance for instance, tokens in shared.items() if tokens != shared[instances[0]]]
+    if differing:
+        return NotApplicable(f"{differing[0]} does not share as much context as the others: one value does not fit all")
+    proof = setup_proof(evidence, instances[0], context, slots=new, context_tokens=new * each)
+    formula = f"{_formula(before, new, context)}, context {new}·{each} = {new * each}"
+    return Move(new, formula, {"old": float(before), "context_of_a_slot": float(each)}, proof)
 
 
 def _slots(

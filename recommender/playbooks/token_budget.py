@@ -4,16 +4,19 @@ Both trade one latency for the other, so each asks that the one it makes worse h
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.chunks import too_small
 from recommender.playbooks.effects import Effects, error_guard, objective_guard, preemption_guard, published
+from recommender.playbooks.forecast import breaks, forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.proofs import step_proof
 from recommender.playbooks.scope import canary_of, not_what_runs
-from recommender.sizing import NotApplicable
+from recommender.sizing import NotApplicable, Sized
 from recommender.sizing.budget import lower_token_budget, pow2_floor, raise_token_budget
 
 _ITL_P95 = "replica:llm_itl_seconds:p95_5m"
@@ -39,18 +42,21 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         if isinstance(now, NotApplicable):
             return now
         slots = context.configured("max_running_requests", instances[0])
-        return of_sized(
-            lower_token_budget(
-                now,
-                itl_seconds=tail,
-                itl_objective_seconds=objective,
-                minimum=tuning.token_budget_min,
-                maximum=tuning.token_budget_max,
-                legal=_legal(context),
-                max_running_requests=None if slots is None else int(slots),
-                step=tuning.step_max_ratio,
-            )
+        sized = lower_token_budget(
+            now,
+            itl_seconds=tail,
+            itl_objective_seconds=objective,
+            minimum=tuning.token_budget_min,
+            maximum=tuning.token_budget_max,
+            legal=_legal(context),
+            max_running_requests=None if slots is None else int(slots),
+            step=tuning.step_max_ratio,
         )
+        kept = _kept(VerificationMetric.TTFT_P95_SECONDS, now, sized, evidence, context)
+        if isinstance(kept, NotApplicable):
+            return kept
+        whole = too_small(float(kept.value), instances, context)
+        return NotApplicable(whole) if whole else kept
 
     reason = (
         f"ITL p95 of {canary} is {figure(itl, 'seconds')} (objective {figure(objective, 'seconds')}) because prompts "
@@ -78,9 +84,10 @@ def _raise(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         sized = raise_token_budget(
             now, maximum=tuning.token_budget_max, legal=_legal(context), step=tuning.step_max_ratio
         )
-        if isinstance(sized, NotApplicable):
-            return sized
-        return of_sized(sized, step_proof(evidence, instances[0], (now, int(sized.value)), context))
+        kept = _kept(VerificationMetric.ITL_P95_SECONDS, now, sized, evidence, context)
+        if isinstance(kept, NotApplicable):
+            return kept
+        return replace(kept, feasibility=step_proof(evidence, instances[0], (now, int(kept.value)), context))
 
     reason = (
         f"TTFT p95 of {canary} is {figure(ttft, 'seconds')} (objective {figure(objective, 'seconds')}) and computing "
@@ -88,6 +95,20 @@ def _raise(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         f"p95 is {figure(evidence.value(_ITL_P95, canary), 'seconds')}."
     )
     return move("max_batched_tokens", evidence, finding, context, size=size, reason=reason)
+
+
+def _kept(
+    traded: VerificationMetric,
+    old: int,
+    sized: Sized | NotApplicable,
+    evidence: Evidence,
+    context: PlanContext,
+) -> Move | NotApplicable:
+    """The sized budget, unless the fitted model says that the latency that is traded would break its objective."""
+    if isinstance(sized, NotApplicable):
+        return sized
+    broken = breaks("max_batched_tokens", (old, sized.value), traded, evidence, context)
+    return NotApplicable(broken) if broken else of_sized(sized)
 
 
 def _now(old: KnobValue | None, evidence: Evidence, canary: str) -> int | NotApplicable:
@@ -126,15 +147,16 @@ def _legal(context: PlanContext) -> Callable[[float], int]:
     return pow2_floor if knob is None else knob.legal_at_or_below
 
 
-def _lower_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
-    itl = published(
+def _lower_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
+    told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
+    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, 0.5),
         "P05 no. 2: p99 30 to 70 % lower [guess]",
         context,
     )
-    ttft = published(
+    ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or published(
         VerificationMetric.TTFT_P95_SECONDS,
         Direction.LOWER,
         (float(change.old) / float(change.new), 1.0),
@@ -149,15 +171,16 @@ def _lower_effects(change: Change, evidence: Evidence, canary: str, context: Pla
     return Effects(expected=(itl, ttft), must_improve=itl, guards=guards)
 
 
-def _raise_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
-    ttft = published(
+def _raise_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
+    told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
+    ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or published(
         VerificationMetric.TTFT_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, 0.6),
         "P05 no. 3: 10 to 40 % lower under load [guess]; can be under 1 % (tuning §2.7)",
         context,
     )
-    itl = published(
+    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (float(change.new) / float(change.old), 1.0),

@@ -1,10 +1,11 @@
-"""P04: more slots for every engine, sized by hand; where it does not apply, what is asked, and what only looks like it."""
+"""P04: more slots for every engine, sized by hand; where it does not apply, what is asked, and its look-alikes."""
 
 import dataclasses
 
 import pytest
 
 from recommender.model import Apply
+from recommender.patches import PatchContext, render
 from recommender.playbooks import Advice
 from recommender.sizing import LinearItl
 from rules.catalog import Bottleneck
@@ -73,14 +74,14 @@ def test_a_fitted_model_bounds_wide_steps_too() -> None:
 
 
 def test_slots_of_ollama_are_proven_by_their_whole_contexts() -> None:
-    given = context("ollama", known=facts("l4"), max_running_requests=2, max_model_length_tokens=8192)
+    given = context("ollama", known=facts("l4"), max_running_requests=2, max_model_length_tokens=4096)
     change = changed(size(LIMITED, "P04.1", evidence(UNSURE | {"replica:llm_requests_running:max2m": 2.0}), given))
     assert (change.flag, change.env, change.new) == ("OLLAMA_NUM_PARALLEL", "OLLAMA_NUM_PARALLEL", 4)
     assert change.feasibility is not None
     assert change.feasibility.after is not None
     assert change.feasibility.before is not None
     more = change.feasibility.after - change.feasibility.before
-    assert more == pytest.approx(2 * 8192 * KV_BYTES, rel=0.01)  # slots·context·kv_B
+    assert more == pytest.approx(2 * 4096 * KV_BYTES, rel=0.01)  # slots·context·kv_B
 
 
 def test_slots_that_do_not_fit_the_device_are_refused_with_the_bytes() -> None:
@@ -94,26 +95,30 @@ def test_slots_of_an_unknown_model_are_advised_and_it_is_asked_for() -> None:
     outcome = size(LIMITED, "P04.1", evidence(UNSURE | {"replica:llm_requests_running:max2m": 1.0}), given)
     assert "Set OLLAMA_NUM_PARALLEL to 2" in advised(outcome)
     assert isinstance(outcome, Advice)
-    assert {ask.fact for ask in outcome.asks} >= {"model"}
+    assert [ask.how for ask in outcome.asks] == ["set services.chat.hardware.gpu"]
 
 
-def test_llamacpp_gets_its_context_first_and_its_slots_when_each_keeps_enough() -> None:
+def test_slots_of_llamacpp_are_set_together_with_the_context_that_they_share() -> None:
     few = UNSURE | {"replica:llm_requests_running:max2m": 4.0}
-    tuning = {"longest_request_tokens": 3000}  # 1.25·3000 up to 1024s: 4096 a slot
-    given = context("llamacpp", known=facts(), tuning=tuning, max_running_requests=4, context_tokens=16384)
-    first = changed(size(LIMITED, "P04.1", evidence(few), given))
-    assert (first.knob, first.new) == ("context_tokens", 8 * 4096)
-    given = context("llamacpp", known=facts(), tuning=tuning, max_running_requests=4, context_tokens=8 * 4096)
-    then = changed(size(LIMITED, "P04.1", evidence(few), given))
-    assert (then.knob, then.new, then.flag) == ("max_running_requests", 8, "--parallel")
+    given = context("llamacpp", known=facts(), max_running_requests=4, context_tokens=16384)
+    change = changed(size(LIMITED, "P04.1", evidence(few), given))
+    assert (change.knob, change.new, change.flag) == ("max_running_requests", 8, "--parallel")
+    assert change.sets == {"LLAMA_ARG_CTX_SIZE": 32768}  # each keeps its 4096
+    assert change.feasibility is not None
+    assert change.feasibility.after is not None
+    assert change.feasibility.before is not None
+    assert change.feasibility.after - change.feasibility.before == pytest.approx(16384 * KV_BYTES, rel=0.01)
+    told = {patch.format: patch.content for patch in render(change, PatchContext("chat"))}
+    assert told["cli"] == "--parallel 8 --ctx-size 32768\n"
+    assert told["environment"] == "export LLAMA_ARG_N_PARALLEL=8\nexport LLAMA_ARG_CTX_SIZE=32768\n"
 
 
-def test_slots_of_llamacpp_are_advised_together_with_context_where_the_longest_request_is_unknown() -> None:
+def test_slots_of_llamacpp_are_advised_where_the_context_that_they_share_is_unknown() -> None:
     few = UNSURE | {"replica:llm_requests_running:max2m": 4.0}
-    outcome = size(LIMITED, "P04.1", evidence(few), context("llamacpp", max_running_requests=4, context_tokens=16384))
-    assert "Set -np to 8 and -c to 32768" in advised(outcome)
+    outcome = size(LIMITED, "P04.1", evidence(few), context("llamacpp", max_running_requests=4))
+    assert "Set -np to 8 and -c to 8/4 of what it is" in advised(outcome)
     assert isinstance(outcome, Advice)
-    assert [ask.fact for ask in outcome.asks] == ["longest_request_tokens"]
+    assert [ask.fact for ask in outcome.asks] == ["context_tokens"]
 
 
 @pytest.mark.parametrize("missing", ["kv_cache_capacity_tokens", "tokens_per_running_request:avg5m"])
