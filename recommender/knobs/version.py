@@ -14,7 +14,7 @@ _RELEASE = re.compile(
     (?:[-_.]?(?P<phase>alpha|beta|preview|pre|rc|a|b|c)[-_.]?(?P<phase_number>\d{0,9}))?
     (?:[-_.]?post[-_.]?(?P<post>\d{0,9}))?
     (?P<development>[-_.]?dev[-_.]?(?P<development_number>\d{0,9}))?
-    (?:\+[a-z0-9.]+)?""",
+    (?:\+[a-z0-9._-]+)?""",
     re.VERBOSE | re.ASCII,
 )
 _BUILD = re.compile(r"b(?P<number>\d{1,9})(?:-[0-9a-f]{6,40})?", re.ASCII)

@@ -353,6 +353,15 @@ def test_a_configuration_changed_since_the_plan_stops_it(store: Store, world: Wo
     assert world.engines[0].restarts == 0
 
 
+def test_a_value_that_the_file_spells_otherwise_is_the_one_that_the_plan_was_made_for(
+    store: Store, world: World, clock: HandClock
+) -> None:
+    world.engines[0].config.write_text("max_num_seqs: '8'\n")
+    approved(store, world)
+    run_to_end(store, world, clock)
+    assert world.engines[0].restarts > 0
+
+
 def test_a_restart_that_may_take_longer_than_the_lease_is_not_begun(
     store: Store, world: World, clock: HandClock
 ) -> None:
