@@ -12,6 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "workflows": ("recommender.commands:workflows", "List, show, approve, reject and cancel workflows."),
     "effects": ("recommender.commands:effects", "List what changes did, against what was predicted."),
     "diagnose": ("recommender.oneshot.cli:diagnose", "Say once what limits the services that a Prometheus sees."),
+    "whatif": ("recommender.whatif.command:whatif", "Predict a service with other settings or another load."),
     "check": ("recommender.commands:check", "Check configuration and connections; say how to mend them."),
     "audit": ("recommender.commands:audit", "Verify the audit log."),
     "tokens": ("recommender.commands:tokens", "Make tokens for the API."),
@@ -20,6 +21,7 @@ _BUILD: dict[str, tuple[str, str]] = {
     "rules": ("rules.cli:build", "Generate the Prometheus rules that come from the engine catalogue."),
     "dashboards": ("dashboards.cli:build", "Generate the Grafana dashboards."),
     "knobs": ("recommender.knobs.docs:build", "Generate the page of every engine's settings."),
+    "playbooks": ("recommender.playbooks.docs:build", "Generate the page of every playbook."),
     "docs": ("rules.docs:build", "Generate the pages on what each engine tells and what each alert means."),
 }
 _RULES: dict[str, tuple[str, str]] = {
