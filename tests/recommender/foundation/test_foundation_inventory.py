@@ -179,6 +179,18 @@ def test_a_setting_that_the_engine_cannot_have_is_refused(engine: str, settings:
     assert "line 5" in str(refused.value)
 
 
+def test_a_file_that_no_executor_changes_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"line 6.*a model configuration of Triton is not changed by OptiInfra"):
+        parse_inventory("""\
+services:
+  chat:
+    engine: triton
+    executor: {type: command}
+    replicas:
+      - {url: "http://a:1", config_file: model/config.pbtxt, restart_command: [reload]}
+""")
+
+
 def test_settings_of_a_companion_and_of_an_engine_without_knobs_are_taken_as_they_are() -> None:
     told = parse_inventory("""\
 services:
