@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from recommender.model import Placement
 
+BY_INVENTORY = "by the inventory"  # what tells the GPUs of a replica, where a team names them
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -94,7 +96,7 @@ def _own(
 ) -> tuple[tuple[Gpu, ...] | None, str]:
     """The GPUs of one replica and what tells them; None when nothing does. No tensor parallelism unless it is alone."""
     if declared and (named := tuple(gpu for gpu in there if gpu.index in declared or gpu.uuid in declared)):
-        return named, "by the inventory"
+        return named, BY_INVENTORY
     if len(there) == 1:
         return there, "the only one of its node"
     if tensor_parallel is not None and there:

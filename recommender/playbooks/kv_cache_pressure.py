@@ -2,7 +2,8 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard, KnobValue
+from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard, KnobValue, Placement
+from recommender.placement import BY_INVENTORY
 from recommender.playbooks import precision
 from recommender.playbooks.admission_policy import RAISE_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
@@ -50,7 +51,7 @@ def raise_memory(evidence: Evidence, finding: Finding, context: PlanContext) -> 
             return NotApplicable("the engine's share of device memory is unknown: what more it may have cannot be said")
         if wrong := not_what_runs("kv_cache_memory_fraction", old, evidence, instances[0]):
             return NotApplicable(wrong)
-        if shared := _shared_gpu(instances, context):
+        if shared := _shared_gpu(evidence, instances, context):
             return NotApplicable(shared)
         return _fraction(float(old), evidence, instances, context)
 
@@ -58,11 +59,27 @@ def raise_memory(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     return move("kv_cache_memory_fraction", evidence, finding, context, size=size, reason=reason)
 
 
-def _shared_gpu(instances: tuple[str, ...], context: PlanContext) -> str:
-    nodes = [replica.node for replica in context.replicas if replica.instance in instances]
-    if len(nodes) == len(set(nodes)):
+def _shared_gpu(evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> str:
+    """Why free memory may not be a replica's alone; empty when the inventory or their nodes tell them apart."""
+    declared = {replica.instance: replica.node for replica in context.replicas}
+    places: list[str] = []
+    for instance in instances:
+        placed = evidence.placements.get(instance) or Placement()
+        if placed.gpus_from == BY_INVENTORY:
+            places += placed.gpus
+            continue
+        if placed.others:
+            return (
+                f"{', '.join(placed.others)} of other services run on the node of {instance}, and which GPUs are its "
+                f"own is not known: name them (gpus of {instance} in the inventory)"
+            )
+        node = declared.get(instance) or placed.node
+        if node is None:
+            return f"where {instance} runs is unknown: whether it has its GPU alone cannot be said"
+        places.append(node)
+    if len(places) == len(set(places)):
         return ""
-    return "replicas share a node: whether they share a GPU, and so its free memory, is not known"
+    return "replicas share a node or a GPU: whose its free memory is, is not known"
 
 
 def _fraction(old: float, evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> Move | NotApplicable:

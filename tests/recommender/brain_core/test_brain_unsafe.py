@@ -10,13 +10,15 @@ from recommender.contracts import ReplicaTarget
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
 from recommender.knobs import load
-from recommender.model import Change, Evidence, Fact, Finding, KnobValue
+from recommender.model import Change, Evidence, Fact, Finding, KnobValue, Placement
 from recommender.models import common_model
+from recommender.placement import BY_INVENTORY
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.admission_limited import RAISE_BATCH_LIMIT
 from recommender.playbooks.context_limit import LOWER_CONTEXT
 from recommender.playbooks.gpu_memory_pressure import PLAYBOOKS as P01
 from recommender.playbooks.graphs import RAISE_GRAPHS
+from recommender.playbooks.kv_cache_pressure import RAISE_MEMORY
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_KV
 from recommender.playbooks.scope import ChangeScope, change_scope
@@ -341,3 +343,36 @@ def test_what_ran_in_two_minutes_of_the_night_is_not_the_largest_batch_there_is(
     outcome = playbook.size(evidence_of(day), finding(), context)
     assert isinstance(outcome, Change), outcome
     assert outcome.new >= 352
+
+
+FREE = {
+    "replica:llm_preemptions_per_request:ratio_rate5m": 1.0,
+    "gpu:gpu_memory_free_bytes": 12e9,
+    "gpu:gpu_memory_used:ratio": 0.85,
+}
+
+
+@pytest.mark.parametrize(
+    ("placed", "raised"),
+    [
+        ({}, True),
+        ({"others": ("batch/10.0.9.9:8000",)}, False),
+        (
+            {"others": ("batch/10.0.9.9:8000",), "gpus_are_its_own": True, "gpus_from": "the only one of its node"},
+            False,
+        ),
+        ({"others": ("batch/10.0.9.9:8000",), "gpus_are_its_own": True, "gpus_from": BY_INVENTORY}, True),
+    ],
+)
+def test_free_memory_that_another_service_may_want_is_not_taken(evidence_of: Make, placed: Any, raised: bool) -> None:
+    context = service("vllm", {"gpu-memory-utilization": 0.85})
+    where = {instance: Placement(node=f"n{number}", **placed) for number, instance in enumerate(REPLICAS)}
+    evidence = evidence_of(FREE).model_copy(update={"placements": where})
+    assert isinstance(RAISE_MEMORY.size(evidence, finding(), context), Change) is raised
+
+
+def test_a_replica_of_which_nobody_knows_where_it_runs_may_share_a_gpu(evidence_of: Make) -> None:
+    nowhere = [replace(one, node=None) for one in service("vllm", {}).replicas[:1]]
+    context = service("vllm", {"gpu-memory-utilization": 0.85})
+    lost = replace(context, replicas=(*nowhere, *context.replicas[1:]))
+    assert "is unknown" in why_not(RAISE_MEMORY.size(evidence_of(FREE), finding(), lost))
