@@ -59,6 +59,8 @@ class Raw:
     names: frozenset[str]
     machines: Machines
     whole: bool
+    twice: tuple[str, ...] = ()
+    """Engines that several jobs scrape: counted once."""
 
     def node_of(self, target: Target) -> str:
         """Where an engine runs: its label, or its host where exporters of hosts or GPUs know that; empty: unknown."""
@@ -103,6 +105,7 @@ def raw(client: Instants, rules: Sequence[Rule], at: datetime, listed: dict[str,
         names=existing,
         machines=machines,
         whole=kept == every,
+        twice=tuple(sorted({instance for _, instance in every - kept})),
     )
 
 

@@ -76,7 +76,8 @@ def _recorded(client: ReadingClient, wish: Wish, at: datetime) -> Read | None:
         if wish.service in (None, name) and (wish.engine is None or wish.engine in engines)
     )
     if services:
-        return Read(Source.RECORDED, _few(services), client)
+        _few([service.name for service in services])
+        return Read(Source.RECORDED, services, client)
     if wish.source is Source.RECORDED:
         raise NothingFound(_nothing_recorded(found.engines, wish))
     return None
@@ -92,7 +93,7 @@ def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime)
     ]
     if not chosen:
         raise NothingFound(_nothing_raw(found, wish, client.shown_url))
-    _few(chosen)
+    _few([service.name for service in chosen])
     around = _around(chosen, found)
     known = constants(rules, [service.name for service in around], wish.inventory)
     limits = Limits(steps=DEEP_STEPS) if wish.deep else Limits()
@@ -106,8 +107,17 @@ def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime)
         tuple(_known(service) for service in chosen),
         Snapshot([*evaluated.samples, *figures], inliner, client),
         tuple(_not_judged(evaluated.refused)),
-        tuple(_unseen_machines(chosen, found)),
+        (*_scraped_twice(found), *_unseen_machines(chosen, found)),
     )
+
+
+def _scraped_twice(found: Raw) -> Iterator[str]:
+    if found.twice:
+        yield f"Scraped by several jobs, and counted once: {_shown(found.twice)}."
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def _unseen_machines(chosen: Sequence[Service], found: Raw) -> Iterator[str]:
@@ -120,10 +130,9 @@ def _unseen_machines(chosen: Sequence[Service], found: Raw) -> Iterator[str]:
         return
     apart = sorted({target.instance for service in chosen for target in service.targets if not found.node_of(target)})
     if apart:
-        shown = ", ".join(apart[:_SHOWN]) + (f" and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
         yield (
-            f"Which machine these run on is not known: {shown}. No exporter of GPUs or hosts is scraped at the same "
-            "host name: give both targets the label node, spelled alike."
+            f"Which machine these run on is not known: {_shown(apart)}. No exporter of GPUs or hosts is scraped at "
+            "the same host name: give both targets the label node, spelled alike."
         )
 
 
@@ -137,11 +146,9 @@ def _around(chosen: Sequence[Service], found: Raw) -> list[Service]:
     ]
 
 
-def _few(services: Sequence[Known] | Sequence[Service]) -> tuple[Known, ...]:
-    if len(services) > _MOST_SERVICES:
-        names = ", ".join(one.name for one in services[:10])
-        raise NothingFound(f"there are {len(services)} services ({names}, …); choose one with --service")
-    return tuple(one for one in services if isinstance(one, Known))
+def _few(names: Sequence[str]) -> None:
+    if len(names) > _MOST_SERVICES:
+        raise NothingFound(f"there are {len(names)} services ({_shown(names)}); choose one with --service")
 
 
 def _known(service: Service) -> Known:

@@ -45,8 +45,11 @@ def markdown(report: Report) -> str:
     lines = [f"# Diagnosis of {report.at:%Y-%m-%d %H:%M:%S} UTC", "", *(escaped(line) + "  " for line in _head(report))]
     for service in report.services:
         lines += ["", to_markdown(service.diagnosis, service.evidence).rstrip("\n")]
-        lines += _markdown_plan(service)
-    lines += [escaped(line) if line else "" for line in _foot(report)]
+        lines += _markdown_plan(service, report.source)
+    for line in _foot(report):
+        item = line.startswith("  ")
+        lines.append(f"- {escaped(line.strip())}" if item else escaped(line))
+        lines += [""] if line.endswith(":") else []
     return "\n".join(lines) + "\n"
 
 
@@ -123,11 +126,13 @@ def _expected(one: Expectation) -> str:
     return f"{one.metric} {figure(one.low)} to {figure(one.high)} times what it was{middle} ({one.source})"
 
 
-def _markdown_plan(service: ServiceReport) -> Sequence[str]:
+def _markdown_plan(service: ServiceReport, source: Source) -> Sequence[str]:
     notes = [f"- {escaped(note)}" for note in service.notes]
     if service.plan is None:
         return ["", *notes] if notes else []
-    return [*plan_markdown(service.plan), *([""] if notes else []), *notes]
+    ruled = source is Source.RAW and (service.plan.verification_queries or service.plan.rollback_queries)
+    needed = ["", f"These queries read what the recording rules record: {code(INSTALL)}"] if ruled else []
+    return [*plan_markdown(service.plan), *needed, *([""] if notes else []), *notes]
 
 
 def plan_markdown(plan: Plan) -> list[str]:

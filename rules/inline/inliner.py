@@ -103,11 +103,9 @@ class Inliner:
 
     def _affordable(self, piece: Piece, name: str) -> Piece:
         if len(piece.text) > self._limits.characters:
-            raise Refused(f"{name} would be a query of {len(piece.text)} characters")
+            raise Refused(f"{name} would be too long a query")
         if piece.steps > self._limits.steps:
-            raise Refused(
-                f"{name} reads back too far: without its recorded history it is {piece.steps} look-ups at once"
-            )
+            raise Refused(f"{name} reads back too far for one query")
         return piece
 
     def _recorded(self, series: Series, *, now: bool) -> Result:

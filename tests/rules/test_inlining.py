@@ -102,7 +102,7 @@ def test_a_rule_that_reads_itself_has_no_memory_and_spoils_nothing_for_others() 
     ("expr", "limits", "why"),
     [
         ("max_over_time(replica:x[30d])", Limits(), "reads back too far"),
-        ("replica:x + replica:x", Limits(characters=30), "characters"),
+        ("replica:x + replica:x", Limits(characters=30), "too long"),
         ("timestamp(replica:x)", Limits(), "when a sample was recorded"),
         ("absent(no_x)", Limits(), "absent"),
     ],
