@@ -19,10 +19,11 @@ _Compare = Callable[[float, float], bool]
 
 
 class Answer(NamedTuple):
-    """What one comparison gave. `signals` are those that it read, all in one scope."""
+    """What one comparison gave. `signals` are those that it read, all in one scope; `ask` says what it compares."""
 
     agrees: bool | None
     say: Callable[[], str]
+    ask: Callable[[], str]
     scope: "Scope"
     signals: tuple[str, ...]
     threshold: str | None = None
@@ -149,7 +150,15 @@ class Scope:
             return _sentence(shown, value, unit_of(signal), limit, words[0] if over else words[1])
 
         agrees = None if pinned and over is False else over
-        return Answer(agrees, say, self, (signal,), f"service:objective:{objective}", limit)
+        return Answer(
+            agrees,
+            say,
+            lambda: _question(label, "over its objective", objective),
+            self,
+            (signal,),
+            f"service:objective:{objective}",
+            limit,
+        )
 
     def _told(self, signal: str, what: str) -> float | None:
         """What the buckets of a service's p95 cannot tell: the bound that it is beyond, or below."""
@@ -160,7 +169,10 @@ class Scope:
     def within_objective(self, label: str, signal: str, objective: str) -> Answer:
         """The signal is at or below the service's objective of this name."""
         over = self.over_objective(label, signal, objective)
-        return over._replace(agrees=None if over.agrees is None else not over.agrees)
+        return over._replace(
+            agrees=None if over.agrees is None else not over.agrees,
+            ask=lambda: _question(label, "within its objective", objective),
+        )
 
     def positive(self, label: str, signal: str) -> Answer:
         """The signal is above zero."""
@@ -177,7 +189,8 @@ class Scope:
         def say() -> str:
             return f"{label} is unknown" if value is None else f"{label} {figure(value, unit_of(signal))}"
 
-        return Answer(None if value is None else value == 0, say, self, (signal,), None, 0.0)
+        agrees = None if value is None else value == 0
+        return Answer(agrees, say, lambda: f"{label.removesuffix(':')} = 0", self, (signal,), None, 0.0)
 
     def ratio_at_least(self, label: str, signals: tuple[str, str], threshold: str) -> Answer:
         """The first signal over the second reaches the threshold of this name; unknown where the second is zero."""
@@ -201,6 +214,7 @@ class Scope:
         return Answer(
             agrees,
             lambda: _sentence(label, value, "", limit, words[0] if agrees else words[1]),
+            lambda: _question(label, words[0], threshold),
             self,
             signals,
             THRESHOLDS[threshold].resolved,
@@ -213,6 +227,7 @@ class Scope:
         return Answer(
             agrees,
             lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
+            lambda: _question(label, words[0], threshold),
             self,
             (signal,),
             THRESHOLDS[threshold].resolved,
@@ -225,6 +240,7 @@ class Scope:
         return Answer(
             agrees,
             lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
+            lambda: f"{label.removesuffix(':')} {words[0]} {limit:g}",
             self,
             (signal,),
             None,
@@ -237,14 +253,14 @@ def any_of(*answers: Answer) -> Answer:
     agrees = kleene_or(one.agrees for one in answers)
     if agrees:
         shown = tuple(one for one in answers if one.agrees)
-        return _joined(shown, answers, agrees=agrees, word=" and ")
-    return _joined(answers, answers, agrees=agrees, word=" or ")
+        return _joined(shown, answers, agrees=agrees, words=(" and ", " or "))
+    return _joined(answers, answers, agrees=agrees, words=(" or ", " or "))
 
 
 def all_of(*answers: Answer) -> Answer:
     """All agree; unknown when none disagrees and one is unknown."""
     inverse = kleene_or(None if one.agrees is None else not one.agrees for one in answers)
-    return _joined(answers, answers, agrees=None if inverse is None else not inverse, word=" and ")
+    return _joined(answers, answers, agrees=None if inverse is None else not inverse, words=(" and ", " and "))
 
 
 def kleene_or(values: Iterable[bool | None]) -> bool | None:
@@ -257,18 +273,26 @@ def kleene_or(values: Iterable[bool | None]) -> bool | None:
     return None if unknown else False
 
 
-def _joined(shown: tuple[Answer, ...], answers: tuple[Answer, ...], *, agrees: bool | None, word: str) -> Answer:
+def _joined(
+    shown: tuple[Answer, ...], answers: tuple[Answer, ...], *, agrees: bool | None, words: tuple[str, str]
+) -> Answer:
+    """One answer of several; `words` stand between what is said, and between what is asked."""
     one: Answer | None = shown[0] if len(shown) == 1 else None
     if one is None and agrees is None:  # several figures have no one threshold; one that is missing is to be known
         one = next((each for each in answers if each.threshold is not None and each.limit is None), None)
     return Answer(
         agrees,
-        lambda: word.join(dict.fromkeys(each.text for each in shown)),
+        lambda: words[0].join(dict.fromkeys(each.text for each in shown)),
+        lambda: f"({words[1].join(each.ask() for each in answers)})",
         answers[0].scope,
         tuple(signal for each in answers for signal in each.signals),
         None if one is None else one.threshold,
         None if one is None else one.limit,
     )
+
+
+def _question(label: str, word: str, figure_name: str) -> str:
+    return f"{label.removesuffix(':')} {word} `{figure_name}`"
 
 
 def _sentence(label: str, value: float | None, unit: str, limit: float | None, word: str) -> str:
