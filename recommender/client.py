@@ -1,6 +1,7 @@
 """The recommender's API for the command line."""
 
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
@@ -34,6 +35,10 @@ class ApiClient:
         query = {"limit": limit} | {name: value for name, value in filters.items() if value is not None}
         found: list[dict[str, Any]] = self._json("GET", "effects", params=query)["effects"]
         return found
+
+    def what_if(self, service: str, wish: dict[str, Any]) -> dict[str, Any]:
+        """The prediction of a service with other settings."""
+        return self._json("POST", f"services/{quote(service, safe='')}/whatif", json=wish)
 
     def decide(self, workflow_id: str, decision: str, comment: str) -> dict[str, Any]:
         """`approve`, `reject` or `cancel` a workflow."""

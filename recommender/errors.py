@@ -7,6 +7,7 @@ RecommenderError
 ├── Conflict              a workflow changed since it was read, or an illegal transition was asked for
 ├── NotFound              no such workflow, service, agent
 ├── Forbidden             it belongs to somebody else
+├── Refused               what was asked for is not possible; the text says why and what is
 ├── PrometheusError       Prometheus did not answer, refused the query, or gave what cannot be used
 └── ExecutorError         a change could not be carried out on a replica
     └── ExecutorTimeout   it did not end in time; whether it acted is unknown
@@ -39,6 +40,10 @@ class NotFound(RecommenderError):
 
 class Forbidden(RecommenderError):
     """It belongs to somebody else."""
+
+
+class Refused(RecommenderError):
+    """What was asked for is not possible."""
 
 
 class PrometheusError(RecommenderError):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from recommender.facts import ServiceFacts
 from recommender.model import Feasibility, KnobValue
 from recommender.sizing.dtypes import kv_dtype_of, weight_dtype_of
-from recommender.sizing.memory import ENGINE_MEMORY, MemorySetup, Share, memory_proof
+from recommender.sizing.memory import ENGINE_MEMORY, MemorySetup, Share, kv_capacity_after, memory_proof
 
 # Neutral knobs that change what a configuration takes. Elsewhere (the batch limit of an engine that has a pool, say)
 # no byte moves: what fits is a matter of the tokens that requests hold.
@@ -65,12 +65,51 @@ def prove(
 
     `kv_capacity_tokens` is what the engine tells of a replica with `settings`.
     """
-    share = ENGINE_MEMORY[engine].share if engine in ENGINE_MEMORY else None
-    if knob not in _ALWAYS and not (share is Share.NONE and knob in _OF_SLOTS):
+    return prove_all(engine, facts, settings, {knob: new}, kv_capacity_tokens=kv_capacity_tokens)
+
+
+def prove_all(
+    engine: str,
+    facts: ServiceFacts,
+    settings: Mapping[str, KnobValue],
+    changes: Mapping[str, KnobValue],
+    *,
+    kv_capacity_tokens: float | None = None,
+) -> Feasibility | None:
+    """Whether all of `changes` together fit where `settings` run; None when none of them moves memory of the device."""
+    if not _moves_memory(engine, changes):
         return None
-    before = setup_of(engine, facts, settings)
-    after = setup_of(engine, _without(facts, knob), {**settings, knob: new})
+    before, after = _setups(engine, facts, settings, changes)
     return memory_proof(before, after, kv_capacity_tokens=kv_capacity_tokens)
+
+
+def capacity_after(
+    engine: str,
+    facts: ServiceFacts,
+    settings: Mapping[str, KnobValue],
+    changes: Mapping[str, KnobValue],
+    *,
+    kv_capacity_tokens: float | None,
+) -> float | None:
+    """KV tokens of a replica once `changes` act; None where that cannot be said. What moves no memory leaves them."""
+    if not _moves_memory(engine, changes):
+        return kv_capacity_tokens
+    before, after = _setups(engine, facts, settings, changes)
+    return kv_capacity_after(before, after, kv_capacity_tokens=kv_capacity_tokens)
+
+
+def _moves_memory(engine: str, changes: Mapping[str, KnobValue]) -> bool:
+    share = ENGINE_MEMORY[engine].share if engine in ENGINE_MEMORY else None
+    return any(knob in _ALWAYS or (share is Share.NONE and knob in _OF_SLOTS) for knob in changes)
+
+
+def _setups(
+    engine: str, facts: ServiceFacts, settings: Mapping[str, KnobValue], changes: Mapping[str, KnobValue]
+) -> tuple[MemorySetup, MemorySetup]:
+    changed = facts
+    for knob in changes:
+        changed = _without(changed, knob)
+    return setup_of(engine, facts, settings), setup_of(engine, changed, {**settings, **changes})
 
 
 def _without(facts: ServiceFacts, knob: str) -> ServiceFacts:

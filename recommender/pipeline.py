@@ -28,6 +28,8 @@ from recommender.sizing import LinearItl
 from recommender.sizing.fit import FittedStep
 from recommender.sizing.load import StepModel
 from recommender.store import Store
+from recommender.whatif import WhatIf, Wish
+from recommender.whatif.ask import ask
 from rules.catalog import Bottleneck
 
 _LOG = structlog.get_logger(__name__)
@@ -110,6 +112,17 @@ class Pipeline:
     def evidence(self, service: str) -> Evidence:
         """What Prometheus knows of a service now. Raises PrometheusError."""
         return gather(self._promql, service, self._clock.now(), gpus=self._inventory.gpus_of(service))
+
+    def what_if(self, service: str, wish: Wish) -> WhatIf:
+        """A prediction of a service with other settings; nothing is changed. Raises as `whatif.ask` does."""
+        return ask(
+            self._promql,
+            self._inventory,
+            self._executors,
+            service=service,
+            wish=wish,
+            at=self._clock.now(),
+        )
 
     def _look(self, group: Sequence[Incident]) -> _Result:
         service = self._service_of(group[0])

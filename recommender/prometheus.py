@@ -34,6 +34,7 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__(max_retries=Retry(total=1, backoff_factor=0.1, status=0, other=0, read=0))
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # noqa: ANN401 - requests' own signature, passed through
+        """Send it and read its whole body. Raises what requests raises: a body that is late or too long is such."""
         deadline = time.monotonic() + self._timeout_seconds
         response = super().send(request, **{**kwargs, "stream": True, "timeout": self._timeout_seconds})
         body = bytearray()
@@ -67,7 +68,7 @@ class PrometheusClient:
 
         Raises PrometheusError, also when the query gives a scalar or a string.
         """
-        params: dict[str, str] = {"timeout": f"{self._timeout_seconds:g}s"}
+        params: dict[str, str] = {"timeout": f"{1000 * self._timeout_seconds:.0f}ms"}
         if at is not None:
             params["time"] = f"{at.timestamp():.3f}"
         samples = self._ask(
@@ -78,7 +79,7 @@ class PrometheusClient:
     def range(self, query: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
         """Range query, both ends included; NaN points and empty series are left out. Raises PrometheusError."""
         params = {
-            "timeout": f"{self._timeout_seconds:g}s",
+            "timeout": f"{1000 * self._timeout_seconds:.0f}ms",
             "start": f"{start.timestamp():.3f}",  # the library rounds to whole seconds
             "end": f"{end.timestamp():.3f}",
         }

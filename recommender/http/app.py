@@ -6,7 +6,19 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.models.security_scheme import SecurityScheme
 from flask_openapi3.openapi import OpenAPI
 
-from recommender.http import agents, alerts, discovery, effects, guard, health, problems, root, services, workflows
+from recommender.http import (
+    agents,
+    alerts,
+    discovery,
+    effects,
+    guard,
+    health,
+    problems,
+    root,
+    services,
+    whatif,
+    workflows,
+)
 from recommender.http.context import Context, attach
 
 # The library's own page links to sites elsewhere; this one works offline.
@@ -43,7 +55,16 @@ def create_app(parts: Context) -> OpenAPI:
     attach(app.extensions, parts)
     problems.register(app)
     guard.register(app)
-    for api in (alerts.api, services.api, workflows.api, effects.api, discovery.api, agents.api, health.api):
+    for api in (
+        alerts.api,
+        services.api,
+        whatif.api,
+        workflows.api,
+        effects.api,
+        discovery.api,
+        agents.api,
+        health.api,
+    ):
         app.register_api(api)
     app.register_blueprint(root.root)
     return app

@@ -33,6 +33,7 @@ ACCESS: dict[str, Role | None] = {
     "services.diagnosis": Role.VIEWER,
     "services.evidence": Role.VIEWER,
     "effects.effects": Role.VIEWER,
+    "whatif.whatif": Role.VIEWER,
     "workflows.workflows": Role.VIEWER,
     "workflows.workflow": Role.VIEWER,
     "workflows.approve": Role.APPROVER,

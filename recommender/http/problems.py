@@ -15,6 +15,7 @@ from recommender.errors import (
     NotFound,
     PrometheusError,
     RecommenderError,
+    Refused,
     StoreUnavailable,
 )
 from recommender.http.context import context
@@ -27,6 +28,7 @@ _STATUS: dict[type[RecommenderError], HTTPStatus] = {
     Conflict: HTTPStatus.CONFLICT,
     Forbidden: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
+    Refused: HTTPStatus.BAD_REQUEST,
 }
 _RETRY_AFTER_SECONDS = 5
 

@@ -27,6 +27,7 @@ __all__ = [
     "concurrency_from_memory",
     "kv_bytes_of_sequence",
     "kv_bytes_per_token",
+    "kv_capacity_after",
     "kv_pool_bytes",
     "kv_pool_tokens",
     "memory_proof",
@@ -67,6 +68,28 @@ def memory_proof(before: MemorySetup, after: MemorySetup, *, kv_capacity_tokens:
     if new.total is None:
         return _unknown(after, "what the change needs cannot be said", _needed(engine, after))
     return _judge(before, after, old, new, limit)
+
+
+def kv_capacity_after(
+    before: MemorySetup, after: MemorySetup, *, kv_capacity_tokens: float | None = None
+) -> float | None:
+    """Tokens that the KV cache of a replica holds with `after`; None where that cannot be said.
+
+    `kv_capacity_tokens` is what the engine tells of `before`: it is scaled by what the formula makes of the two, so
+    what the formula leaves out stays left out on both sides.
+    """
+    engine = ENGINE_MEMORY.get(before.engine)
+    if engine is None or before.engine != after.engine or before.device_bytes is None or after.device_bytes is None:
+        return None
+    rest = _rest(engine, before, kv_capacity_tokens)
+    old, new = _use(engine, before, rest), _use(engine, after, _rest_after(before, after, rest))
+    if new.kv is None or new.kv <= 0:
+        return None
+    tokens = _tokens(after, new.kv)
+    today = None if old.kv is None else _tokens(before, old.kv)
+    if tokens is None or kv_capacity_tokens is None or today is None or today <= 0:
+        return tokens
+    return kv_capacity_tokens * tokens / today
 
 
 def _judge(before: MemorySetup, after: MemorySetup, old: _Use, new: _Use, limit: float) -> Feasibility:

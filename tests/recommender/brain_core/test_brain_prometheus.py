@@ -36,6 +36,13 @@ def test_a_running_prometheus_passes_the_check(client: PrometheusClient) -> None
 
 
 @pytest.mark.process
+def test_a_time_out_of_less_than_a_second_is_one_that_prometheus_takes(recorded: tuple[str, datetime]) -> None:
+    hurried, at = PrometheusClient(recorded[0], timeout_seconds=0.9), recorded[1]
+    assert hurried.instant("vector(1)")
+    assert hurried.range("vector(1)", at - timedelta(minutes=2), at, 60.0)
+
+
+@pytest.mark.process
 def test_an_instant_query_gives_labels_and_values_and_leaves_nan_out(
     client: PrometheusClient, recorded: tuple[str, datetime]
 ) -> None:

@@ -15,6 +15,7 @@ CLOSED = [
     ("GET", "/api/v1/services/chat", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/services/chat/diagnosis", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/services/chat/evidence", {"viewer", "approver", "admin"}),
+    ("POST", "/api/v1/services/chat/whatif", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/workflows", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/workflows/x", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/sd/node", {"viewer", "approver", "admin"}),

@@ -1,0 +1,45 @@
+"""A what-if of a service as it is now: evidence, settings and a day of history read, then `compare.what_if`."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from recommender.calibration import calibrate
+from recommender.contracts import Executor, PromQL
+from recommender.errors import NotFound, PrometheusError
+from recommender.evidence import gather
+from recommender.inventory import Inventory
+from recommender.planner import context_of
+from recommender.sizing import NotApplicable
+from recommender.sizing.fit import FittedStep
+from recommender.whatif.compare import what_if
+from recommender.whatif.model import WhatIf, Wish
+
+
+def ask(
+    promql: PromQL,
+    inventory: Inventory,
+    executors: Mapping[str, Executor],
+    *,
+    service: str,
+    wish: Wish,
+    at: datetime,
+) -> WhatIf:
+    """Read and predict; nothing is changed.
+
+    Raises NotFound for a service outside the inventory (its engine and settings are needed) or without signals,
+    Refused for a setting that the engine does not take, PrometheusError.
+    """
+    config = inventory.services.get(service)
+    if config is None:
+        raise NotFound(f"the inventory has no service '{service}': a what-if needs its engine and settings from there")
+    evidence = gather(promql, service, at, gpus=inventory.gpus_of(service))
+    executor = executors.get(config.executor.type)
+    context = context_of(service, config, inventory.targets(service), executor, evidence=evidence)
+    return what_if(wish, evidence, context, _step(promql, service, at))
+
+
+def _step(promql: PromQL, service: str, at: datetime) -> FittedStep | NotApplicable:
+    try:
+        return calibrate(promql, service, at)
+    except PrometheusError as exc:
+        return NotApplicable(f"the history could not be read: {exc}")

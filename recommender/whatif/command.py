@@ -1,0 +1,129 @@
+"""`optiinfra whatif`: by a running recommender, or straight from a Prometheus and an inventory."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from pydantic import ValidationError
+
+from recommender.client import ApiClient, ApiError
+from recommender.errors import RecommenderError
+from recommender.executors import build
+from recommender.inventory_file import load_inventory
+from recommender.model import KnobValue
+from recommender.prometheus import PrometheusClient
+from recommender.whatif.ask import ask
+from recommender.whatif.model import LoadWish, WhatIf, Wish
+from recommender.whatif.text import text
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_NOT_ENOUGH = 3  # as `optiinfra diagnose` has it
+_TIMEOUT_SECONDS = 30.0
+_EPILOG = """\
+Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unknown that no prediction goes without.
+
+\b
+  optiinfra whatif chat --set max_running_requests=256
+  optiinfra whatif chat --set prefix_caching=on --load prefix_hit_ratio=0.4
+  optiinfra whatif chat --set max_running_requests=256 --prometheus http://prometheus:9090 --inventory inventory.yml
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("service")
+@click.option("--set", "settings", multiple=True, metavar="KNOB=VALUE", help="A knob by neutral name; repeatable.")
+@click.option(
+    "--load",
+    "loads",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="Another load of one replica: prompt_tokens, output_tokens, arrivals_per_second, clients, prefix_hit_ratio.",
+)
+@click.option("--instance", help="The replica, host:port; the busiest one otherwise.")
+@click.option("--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--url", default="http://127.0.0.1:8002", envvar="OPTIINFRA_URL", show_envvar=True, show_default=True)
+@click.option("--token-file", type=_FILE, envvar="OPTIINFRA_TOKEN_FILE", show_envvar=True, help="File with your token.")
+@click.option("--token", envvar="OPTIINFRA_TOKEN", show_envvar=True, help="Your token; a file is safer.", hidden=True)
+@click.option("--prometheus", metavar="URL", help="Read this Prometheus instead of asking a recommender.")
+@click.option("--inventory", type=_FILE, envvar="OPTIINFRA_INVENTORY", show_envvar=True, help="With --prometheus.")
+def whatif(
+    *,
+    service: str,
+    settings: tuple[str, ...],
+    loads: tuple[str, ...],
+    instance: str | None,
+    shape: str,
+    url: str,
+    token_file: Path | None,
+    token: str | None,
+    prometheus: str | None,
+    inventory: Path | None,
+) -> None:
+    """Predict what SERVICE would do with other settings or another load. Nothing is changed."""
+    wish = _wish(settings, loads, instance)
+    try:
+        if prometheus is None:
+            answer = WhatIf.model_validate(
+                ApiClient(url, _token(token_file) or token).what_if(service, wish.model_dump(exclude_none=True))
+            )
+        else:
+            answer = _directly(prometheus, inventory, service, wish)
+    except (RecommenderError, ApiError) as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(answer.model_dump_json(indent=2) + "\n" if shape == "json" else text(answer), nl=False)
+    if not answer.metrics:
+        sys.exit(_NOT_ENOUGH)
+
+
+def _directly(prometheus: str, inventory: Path | None, service: str, wish: Wish) -> WhatIf:
+    if inventory is None:
+        raise click.UsageError("--prometheus needs --inventory: the engine and its settings are there")
+    if not prometheus.startswith(("http://", "https://")):
+        raise click.UsageError(f"--prometheus {prometheus}: write it with its scheme, http://{prometheus}")
+    client = PrometheusClient(prometheus, _TIMEOUT_SECONDS)
+    now = datetime.now(UTC).replace(microsecond=0)
+    return ask(client, load_inventory(inventory), build(), service=service, wish=wish, at=now)
+
+
+def _wish(settings: tuple[str, ...], loads: tuple[str, ...], instance: str | None) -> Wish:
+    if not settings and not loads:
+        raise click.UsageError("say what to look at: --set knob=value, or --load name=number")
+    values = {name: _value(value) for name, value in _pairs("--set", settings).items()}
+    given = _pairs("--load", loads)
+    try:
+        return Wish(settings=values, load=LoadWish.model_validate(given), instance=instance)
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors())
+        raise click.UsageError(wrong) from exc
+
+
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name or not value:
+            raise click.UsageError(f"{option} {one}: write it as name=value")
+        if name in found:
+            raise click.UsageError(f"{option} {name} is given twice")
+        found[name] = value
+    return found
+
+
+def _value(written: str) -> KnobValue:
+    """A number where it is one; words are the knob's affair."""
+    try:
+        value = json.loads(written)
+    except ValueError:
+        return written
+    return value if isinstance(value, bool | int | float) else written
+
+
+def _token(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError as exc:
+        raise click.ClickException(f"cannot read the token file {file}: {exc.strerror}") from exc

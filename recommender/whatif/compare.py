@@ -1,0 +1,283 @@
+"""Predictions before and after, beside what is measured now."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from recommender.errors import NotFound
+from recommender.feasibility import capacity_after, prove_all, setup_of
+from recommender.model import Ask, Evidence, KnobValue
+from recommender.playbooks import PlanContext
+from recommender.sizing import NotApplicable
+from recommender.sizing.fit import FittedStep
+from recommender.sizing.load import EngineShape, Prediction, Workload
+from recommender.sizing.predict import slowest
+from recommender.whatif.inputs import Gathered, busiest, gather
+from recommender.whatif.model import Input, LoadWish, Metric, WhatIf, Wish
+from recommender.whatif.settings import check
+from recommender.whatif.steps import Steps, after_types, facts_after, steps_of
+
+_ITL = "replica:llm_itl_seconds:mean_5m"
+_LARGE_ERROR = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class _Figure:
+    """One line of the answer: attribute of `Prediction`, unit, signal that measures it, objective, most it can be."""
+
+    name: str
+    unit: str
+    signal: str
+    objective: str = ""
+    most: float | None = None
+
+
+_FIGURES = (
+    _Figure("tokens_per_second", "tokens/s", "replica:llm_generation_tokens:rate5m"),
+    _Figure("requests_per_second", "requests/s", "replica:llm_requests:rate5m"),
+    _Figure("running", "requests", "replica:llm_requests_running:avg2m"),
+    _Figure("waiting", "requests", "replica:llm_requests_waiting:avg2m"),
+    _Figure("kv_usage_ratio", "ratio", "replica:llm_kv_cache_usage:avg2m", most=1.0),
+    _Figure("ttft_p95_seconds", "seconds", "replica:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
+    _Figure("itl_mean_seconds", "seconds", _ITL),
+    _Figure("itl_p95_seconds", "seconds", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
+    _Figure("preemptions_per_request", "", "replica:llm_preemptions_per_request:ratio_rate5m"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """What one prediction is made from."""
+
+    shape: EngineShape
+    load: Workload
+    steps: Steps
+
+
+def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: FittedStep | NotApplicable) -> WhatIf:
+    """Predict a replica of the service as it is and with the wish.
+
+    Raises Refused for a setting that the engine does not take, NotFound where no replica is known.
+    """
+    instance = wish.instance or busiest(evidence)
+    if instance is None or instance not in evidence.replica_readings:
+        raise NotFound(f"Prometheus has no signals of {_named(wish.instance)} of service '{evidence.service}' now")
+    settings = check(wish.settings, evidence, context, instance)
+    changes = {setting.knob: setting.new for setting in settings}
+    found = gather(evidence, context, instance, wish.load)
+    memory = prove_all(context.engine or "", context.facts, found.settings, changes, kv_capacity_tokens=found.capacity)
+    now, text = _now(found, evidence, context, fitted, instance)
+    after = None if now is None else _after(now, changes, found, context, wish)
+    found.notes += [
+        f"The prediction does not know what {one.knob} does; its figures leave it out."
+        for one in settings
+        if not one.modelled
+    ]
+    metrics, limits = _metrics(now, after, evidence, instance, found)
+    return WhatIf(
+        service=evidence.service,
+        instance=instance,
+        at=evidence.at,
+        engine=context.engine or "",
+        engine_version=context.engine_version,
+        settings=settings,
+        load=found.load_text,
+        step=text,
+        inputs=_inputs(after, found),
+        metrics=metrics,
+        limited_by=limits[0],
+        limited_by_after=limits[1],
+        memory=memory,
+        asks=_asks(found, memory.missing if memory is not None else (), context),
+        notes=tuple(found.notes),
+    )
+
+
+def _named(instance: str | None) -> str:
+    return "any replica" if instance is None else f"replica {instance!r:.80}"
+
+
+def _now(
+    found: Gathered, evidence: Evidence, context: PlanContext, fitted: FittedStep | NotApplicable, instance: str
+) -> tuple[_Point | None, str]:
+    if found.shape is None or found.load is None:
+        return None, "not looked at: the shape or the load is unknown"
+    steps = steps_of(fitted, context.facts, found.shape, found.load, evidence.value(_ITL, instance))
+    if isinstance(steps, NotApplicable):
+        how = "let the signals run for a day under changing loads, or give the model and GPU (see the other questions)"
+        found.asks.append(Ask(fact="step", needed_for="to predict what the replica does", how=f"{how}: {steps.reason}"))
+        wanted = "to draw the roofline of the model and its GPU"
+        found.asks += [
+            ask.model_copy(update={"needed_for": wanted})
+            for ask in context.facts.asks
+            if ask.fact != "price_per_replica_hour"
+        ]
+        return None, "unknown"
+    return _Point(found.shape, found.load, steps[0]), steps[1]
+
+
+def _after(
+    now: _Point, changes: Mapping[str, KnobValue], found: Gathered, context: PlanContext, wish: Wish
+) -> _Point | None:
+    """The point with the changes; None, with an ask, where one of them does what is not known."""
+    capacity = capacity_after(
+        context.engine or "", context.facts, found.settings, changes, kv_capacity_tokens=found.capacity
+    )
+    fixed = changes.get("kv_cache_capacity_tokens")
+    if isinstance(fixed, int):
+        capacity = min(float(fixed), capacity) if capacity is not None else float(fixed)
+    if capacity is None:
+        setup = setup_of(context.engine or "", context.facts, {**found.settings, **changes})
+        found.asks += context.asks(*setup.missing())
+        found.notes.append("What the change makes of the KV cache cannot be said: see what is to be told.")
+        return None
+    shape = replace(
+        now.shape,
+        kv_capacity_tokens=capacity,
+        max_running_requests=_int(changes, "max_running_requests", now.shape.max_running_requests),
+        max_batched_tokens=_int(changes, "max_batched_tokens", now.shape.max_batched_tokens),
+        chunked_prefill=bool(changes.get("chunked_prefill", now.shape.chunked_prefill)),
+        reserves_answers=changes.get("capacity_policy", found.settings.get("capacity_policy")) == "guaranteed_no_evict",
+    )
+    load = _load_after(now.load, changes, found, wish)
+    steps = _steps_after(now, changes, found, context)
+    return None if load is None or steps is None else _Point(shape, load, steps)
+
+
+def _int(changes: Mapping[str, KnobValue], name: str, old: int) -> int:
+    value = changes.get(name)
+    return value if isinstance(value, int) else old
+
+
+def _load_after(load: Workload, changes: Mapping[str, KnobValue], found: Gathered, wish: Wish) -> Workload | None:
+    load = _wished(load, wish.load)
+    caching = changes.get("prefix_caching")
+    if caching is False:
+        return replace(load, prefix_hit_ratio=0.0)
+    if caching is True and found.settings.get("prefix_caching") is not True and wish.load.prefix_hit_ratio is None:
+        how = "give --load prefix_hit_ratio=…; the share of prompts that repeats cannot be seen while the cache is off"
+        found.asks.append(Ask(fact="prefix_hit_ratio", needed_for="to predict what the cache is worth", how=how))
+        return None
+    return load
+
+
+def _wished(load: Workload, wish: LoadWish) -> Workload:
+    """The load with what was wished of it."""
+    if wish.clients is not None:
+        load = replace(load, clients=wish.clients, arrivals_per_second=None)
+    elif wish.arrivals_per_second is not None:
+        load = replace(load, clients=None, arrivals_per_second=wish.arrivals_per_second)
+    return replace(
+        load,
+        prompt_tokens=wish.prompt_tokens or load.prompt_tokens,
+        output_tokens=wish.output_tokens or load.output_tokens,
+        prefix_hit_ratio=load.prefix_hit_ratio if wish.prefix_hit_ratio is None else wish.prefix_hit_ratio,
+    )
+
+
+def _steps_after(now: _Point, changes: Mapping[str, KnobValue], found: Gathered, context: PlanContext) -> Steps | None:
+    if not changes.keys() & {"kv_cache_dtype", "weight_quantization"}:
+        return now.steps
+    setup = setup_of(
+        context.engine or "",
+        facts_after(context.facts, changes, None, None),
+        {**found.settings, **changes},
+    )
+    after = facts_after(context.facts, changes, setup.kv_dtype, setup.weight_dtype)
+    steps = after_types(now.steps, context.facts, after, now.load)
+    if isinstance(steps, NotApplicable):
+        found.asks += context.facts.asks
+        found.notes.append(f"What other types make of a step cannot be said: {steps.reason}.")
+        return None
+    found.notes.append("Other types may change answers: a quality gate decides before a roll-out.")
+    return steps
+
+
+def _metrics(
+    now: _Point | None, after: _Point | None, evidence: Evidence, instance: str, found: Gathered
+) -> tuple[tuple[Metric, ...], tuple[str | None, str | None]]:
+    if now is None:
+        return (), (None, None)
+    predicted, then = _predict(now, found), None if after is None else _predict(after, found)
+    if predicted is None:
+        return (), (None, None)
+    lines = tuple(_line(figure, predicted, then, evidence, instance) for figure in _FIGURES)
+    far = [
+        line.name for line in lines if line.name in _MEANS and line.error is not None and abs(line.error) > _LARGE_ERROR
+    ]
+    if far:
+        found.notes.append(
+            f"At the present point the model is more than {100 * _LARGE_ERROR:.0f} % off in {', '.join(far)}: take the "
+            "direction, not the figures."
+        )
+    return lines, (predicted.limited_by, None if then is None else then.limited_by)
+
+
+_MEANS = frozenset({"tokens_per_second", "running", "kv_usage_ratio", "itl_mean_seconds"})
+
+
+def _predict(point: _Point, found: Gathered) -> Prediction | None:
+    try:
+        return slowest(point.shape, point.steps, point.load)
+    except ValueError as exc:
+        found.notes.append(f"Nothing can run like this: {exc}.")
+        return None
+
+
+def _line(figure: _Figure, now: Prediction, after: Prediction | None, evidence: Evidence, instance: str) -> Metric:
+    reading = evidence.replica_readings.get(instance, {}).get(figure.signal)
+    measured = None if reading is None else reading.value
+    ours = getattr(now, figure.name)
+    theirs = None if after is None else getattr(after, figure.name)
+    return Metric(
+        name=figure.name,
+        unit=figure.unit,
+        query="" if reading is None else reading.query,
+        measured=measured,
+        now=ours,
+        after=theirs,
+        error=ours / measured - 1 if ours is not None and measured else None,
+        expected=_expected(measured, ours, theirs, figure.most),
+        grows=after is not None and theirs is None,
+        objective=evidence.objectives.get(figure.objective) if figure.objective else None,
+    )
+
+
+def _expected(measured: float | None, now: float | None, after: float | None, most: float | None) -> float | None:
+    if measured is None or after is None:
+        return None
+    value = measured * after / now if now and measured > 0 else after
+    return value if most is None else min(most, value)
+
+
+_SHAPE = (("max_running_requests", "requests"), ("max_batched_tokens", "tokens"), ("kv_capacity_tokens", "tokens"))
+_LOAD = (
+    ("prompt_tokens", "tokens"),
+    ("output_tokens", "tokens"),
+    ("prefix_hit_ratio", "ratio"),
+    ("output_cv", ""),
+    ("arrivals_per_second", "requests/s"),
+    ("clients", "requests"),
+)
+
+
+def _inputs(after: _Point | None, found: Gathered) -> tuple[Input, ...]:
+    shapes = (found.shape, None if after is None else after.shape)
+    loads = (found.load, None if after is None else after.load)
+    rows = []
+    for figures, (first, second) in ((_SHAPE, shapes), (_LOAD, loads)):
+        for name, unit in figures:
+            before, then = (None if one is None else getattr(one, name) for one in (first, second))
+            if before is not None or then is not None or name not in {"arrivals_per_second", "clients"}:
+                rows.append(Input(name=name, unit=unit, before=before, after=then, source=_source(name, found)))
+    return tuple(rows)
+
+
+def _source(name: str, found: Gathered) -> str:
+    key = "demand" if name in {"clients", "arrivals_per_second"} else name
+    return found.sources.get(key, "lengths are taken as equal" if name == "output_cv" else "unknown")
+
+
+def _asks(found: Gathered, missing: tuple[str, ...], context: PlanContext) -> tuple[Ask, ...]:
+    """Each once, in the order in which they came up."""
+    asks = [*found.asks, *(context.asks(*missing) if missing else ())]
+    return tuple({ask.fact: ask for ask in reversed(asks)}[fact] for fact in dict.fromkeys(ask.fact for ask in asks))

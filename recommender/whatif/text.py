@@ -1,0 +1,90 @@
+"""The answer for a person."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from recommender.figures import figure
+from recommender.model import KnobValue
+from recommender.whatif.model import Input, Metric, Setting, WhatIf
+
+_BYTES = frozenset({"kv_cache_memory_bytes", "kv_offload_bytes", "external_cache_bytes"})
+
+
+def text(answer: WhatIf) -> str:
+    """The whole answer as lines of plain text."""
+    return "\n".join(_lines(answer)) + "\n"
+
+
+def _lines(answer: WhatIf) -> Iterator[str]:
+    version = answer.engine_version or "of unknown version"
+    yield f"{answer.service}, replica {answer.instance} ({answer.engine} {version}), {answer.at:%Y-%m-%d %H:%M:%S} UTC"
+    yield ""
+    for setting in answer.settings:
+        yield from _setting(setting)
+    yield f"Load: {answer.load}"
+    yield f"Step: {answer.step}"
+    if answer.memory is not None:
+        verdict = {True: "fits", False: "DOES NOT FIT", None: "unknown"}[answer.memory.fits]
+        yield f"Memory: {verdict}; {answer.memory.text}"
+    yield ""
+    if answer.metrics:
+        yield from _table(
+            ("", "measured", "predicted now", "model error", "predicted after", "expected", "objective"),
+            [_metric(metric) for metric in answer.metrics],
+        )
+        yield f"Limited by: {answer.limited_by or 'unknown'} now, {answer.limited_by_after or 'unknown'} after."
+        yield "Expected: what is measured times predicted after over predicted now."
+    else:
+        yield "No prediction: something is unknown that it cannot go without."
+    yield ""
+    yield from _table(("from", "before", "after", "source"), [_input(row) for row in answer.inputs])
+    if answer.asks:
+        yield ""
+        yield "To be told:"
+        yield from (f"  {ask.fact} ({ask.needed_for}): {ask.how}" for ask in answer.asks)
+    if answer.notes:
+        yield ""
+        yield from (f"Note: {note}" for note in answer.notes)
+
+
+def _setting(setting: Setting) -> Iterator[str]:
+    old = "unknown" if setting.old is None else _value(setting.knob, setting.old)
+    engine = "left out" if setting.engine_new is None else f"{setting.engine_new}"
+    yield f"{setting.knob}: {old} → {_value(setting.knob, setting.new)}   {setting.flag} {engine}"
+    yield f"    {setting.apply}, risk {setting.risk}: {setting.cost}"
+
+
+def _value(knob: str, value: KnobValue) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if isinstance(value, str) else figure(value, "bytes" if knob in _BYTES else "")
+
+
+def _metric(metric: Metric) -> Sequence[str]:
+    error = "" if metric.error is None else f"{100 * metric.error:+.1f} %"
+    after = "grows" if metric.grows else figure(metric.after, metric.unit)
+    expected = "grows" if metric.grows else figure(metric.expected, metric.unit)
+    objective = ""
+    if metric.objective is not None:
+        met = None if metric.expected is None else metric.expected <= metric.objective
+        verdict = {True: "met", False: "missed", None: "unknown"}[False if metric.grows else met]
+        objective = f"{figure(metric.objective, metric.unit)} {verdict}"
+    return (
+        metric.name,
+        figure(metric.measured, metric.unit),
+        figure(metric.now, metric.unit),
+        error,
+        after,
+        expected,
+        objective,
+    )
+
+
+def _input(row: Input) -> Sequence[str]:
+    return (row.name, figure(row.before, row.unit), figure(row.after, row.unit), row.source)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for row in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
