@@ -19,6 +19,7 @@ CONFIDENCE_FLOOR = 0.6  # tuning §4.4: below it a recommendation is suppressed
 _REQUIRED = frozenset({CheckWeight.DEFINING, CheckWeight.EXPECTED})
 _KINDS = {bottleneck: alert.kind for alert in reversed(ALERTS.values()) for bottleneck in (alert.bottleneck,)}
 _BESIDE = ("node:", "gpu:")
+_NAMED = 4  # places that are named before the rest are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +113,7 @@ def _notes(
     elif best.harmless is not None:
         yield f"It does no harm here, like {best.harmless.otherwise}."
     if best.against is None:
-        apart = [(i, one.against) for i, one in judged.items() if one.against is not None]
-        yield from (f"Not on {i}: {against.answer.text}." for i, against in apart)
+        yield from _look_alikes(judged)
     read = {
         signal
         for one in best.discriminators
@@ -126,27 +126,31 @@ def _notes(
         yield from _who_else(evidence, instances)
 
 
+def _look_alikes(judged: dict[str, _Judgement]) -> Iterator[str]:
+    """Where the condition holds and it is a look-alike, though it is believed elsewhere."""
+    apart = [(instance, one.against) for instance, one in judged.items() if one.against is not None]
+    if apart:
+        shown = "; ".join(f"{instance} ({against.answer.text})" for instance, against in apart[:_NAMED])
+        yield f"Not on {shown}{_more(len(apart))}."
+
+
 def _whose_gpus(evidence: Evidence, instances: tuple[str, ...]) -> Iterator[str]:
     """A GPU that is read for a replica may be a neighbour's: what is not known is said."""
-    guessed = sorted(
-        {
-            (placed.node, len(placed.gpus))
-            for instance in instances
-            if (placed := evidence.placements.get(instance)) and placed.node and placed.gpus_are_its_own is False
-        }
-    )
-    for node, count in guessed:
+    placed = [evidence.placements[instance] for instance in instances if instance in evidence.placements]
+    guessed = sorted({one.node for one in placed if one.node and one.gpus_are_its_own is False})
+    if guessed:
         yield (
-            f"Which of the {count} GPUs of {node} are whose is not known: the worst of them counts. "
-            "Name those of each replica in the inventory (gpus)."
+            f"Which GPUs of {', '.join(guessed[:_NAMED])}{_more(len(guessed))} are whose is not known: the worst of a "
+            "node counts. Name those of each replica in the inventory (gpus)."
         )
 
 
 def _who_else(evidence: Evidence, instances: tuple[str, ...]) -> Iterator[str]:
-    shared: dict[str, tuple[str, ...]] = {}
-    for instance in instances:
-        placed = evidence.placements.get(instance)
-        if placed and placed.node and placed.others:
-            shared[placed.node] = placed.others
-    for node, others in sorted(shared.items()):
-        yield f"Other services run on {node} too: {', '.join(others[:4])}{' …' if len(others) > 4 else ''}."  # noqa: PLR2004 - a few names
+    placed = [evidence.placements[instance] for instance in instances if instance in evidence.placements]
+    others = sorted({f"{other} on {one.node}" for one in placed for other in one.others})
+    if others:
+        yield f"Other services run there too: {', '.join(others[:_NAMED])}{_more(len(others))}."
+
+
+def _more(count: int) -> str:
+    return f" and {count - _NAMED} more" if count > _NAMED else ""

@@ -8,7 +8,10 @@ from recommender.diagnosis.symptoms import TITLES, explain
 from recommender.diagnosis.text import named
 from recommender.model import Evidence, Finding, Missing
 from recommender.model import FindingRole as Role
+from rules.catalog import ALERTS, BottleneckKind
 
+_META = BottleneckKind.META
+_OF_NODES = frozenset(one.bottleneck for one in ALERTS.values() if one.level == "node" and one.kind is not _META)
 _FACTS_IN_TEXT = 3  # the defining ones come first; all are in the finding
 
 
@@ -69,4 +72,6 @@ def _where(finding: Finding) -> str:
     where = f" on {named(finding.instances)}" if finding.instances else ""
     if finding.gpus:
         return f"{where} (GPU {named(finding.gpus)})"
+    if finding.nodes and finding.bottleneck in _OF_NODES:
+        return f"{where} (node {named(finding.nodes)})"
     return where

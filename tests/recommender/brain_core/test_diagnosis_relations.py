@@ -210,8 +210,8 @@ def test_gpus_that_are_not_known_to_be_its_own_and_neighbours_are_said(evidence_
     diagnosis = diagnose(at(evidence, gpu_power_brake=(R1,)))
     assert diagnosis.root is not None
     whose, others = diagnosis.root.notes
-    assert whose.startswith("Which of the 2 GPUs of gpu-1 are whose is not known: the worst of them counts.")
-    assert others == "Other services run on gpu-1 too: embed/10.0.0.1:9000."
+    assert whose.startswith("Which GPUs of gpu-1 are whose is not known: the worst of a node counts.")
+    assert others == "Other services run there too: embed/10.0.0.1:9000 on gpu-1."
 
 
 def test_the_replicas_on_which_it_only_looks_alike_are_named(evidence_of: Builder, signals: Signals) -> None:
@@ -223,7 +223,22 @@ def test_the_replicas_on_which_it_only_looks_alike_are_named(evidence_of: Builde
     root = diagnose(evidence).root
     assert root is not None
     assert root.instances == (R1, R2)
-    assert root.notes == (f"Not on {R3}: mean KV usage 95 %, at or above 75 %.",)
+    assert root.notes == (f"Not on {R3} (mean KV usage 95 %, at or above 75 %).",)
+
+
+def test_what_holds_in_many_places_is_told_in_one_line(evidence_of: Builder, signals: Signals) -> None:
+    many = tuple(f"10.0.1.{number}:8000" for number in range(20))
+    shown = signals("steady") | CASES[B.HOST_CPU_SATURATION][0]
+    placements = {
+        instance: Placement(node=f"n{number:02}", gpus=("a", "b"), gpus_are_its_own=False)
+        for number, instance in enumerate(many)
+    }
+    evidence = evidence_of(shown, (B.HOST_CPU_SATURATION,), instances=many)
+    held = at(evidence, host_cpu_saturation={"nodes": ("n00", "n01")}).model_copy(update={"placements": placements})
+    diagnosis = diagnose(held)
+    assert diagnosis.root is not None
+    assert diagnosis.root.notes[0].startswith("Which GPUs of n00, n01, n02, n03 and 16 more are whose is not known")
+    assert "and 16 more (node n00, n01): host CPU 95 %" in diagnosis.text
 
 
 def test_no_two_classes_explain_each_other() -> None:
