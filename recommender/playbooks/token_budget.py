@@ -23,6 +23,7 @@ _ITL_P95 = "replica:llm_itl_seconds:p95_5m"
 _ITL_P99 = "replica:llm_itl_seconds:p99_5m"
 _TTFT_P95 = "replica:llm_ttft_seconds:p95_5m"
 _BUDGET = "replica:llm_max_batched_tokens"
+_MOST_SLOTS = 1024  # engine-knobs §1: the API server's default on large devices; on others it is 256
 _TTFT = ("TTFT p95", _TTFT_P95, "ttft_p95_seconds")  # name, signal, objective
 _ITL = ("ITL p95", _ITL_P95, "itl_p95_seconds")
 
@@ -41,7 +42,6 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         now = _now(old, evidence, instances[0])
         if isinstance(now, NotApplicable):
             return now
-        slots = context.configured("max_running_requests", instances[0])
         sized = lower_token_budget(
             now,
             itl_seconds=tail,
@@ -49,7 +49,7 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
             minimum=tuning.token_budget_min,
             maximum=tuning.token_budget_max,
             legal=_legal(context),
-            max_running_requests=None if slots is None else int(slots),
+            max_running_requests=_slots(instances, context),
             step=tuning.step_max_ratio,
         )
         kept = _kept(VerificationMetric.TTFT_P95_SECONDS, now, sized, evidence, context)
@@ -109,6 +109,14 @@ def _kept(
         return sized
     broken = breaks("max_batched_tokens", (old, sized.value), traded, evidence, context)
     return NotApplicable(broken) if broken else of_sized(sized)
+
+
+def _slots(instances: tuple[str, ...], context: PlanContext) -> int | None:
+    """vLLM does not start with fewer tokens a step than slots; where nobody says how many, it may have its most."""
+    if context.engine not in {"vllm", None}:
+        return None
+    told = [context.configured("max_running_requests", instance) for instance in instances]
+    return max(int(_MOST_SLOTS if each is None else each) for each in told)
 
 
 def _now(old: KnobValue | None, evidence: Evidence, canary: str) -> int | NotApplicable:
