@@ -14,14 +14,14 @@ from typing import Protocol
 from recommender.contracts import Sample
 from recommender.errors import PrometheusError
 from recommender.oneshot.client import QueryRefused, TookTooLong
-from rules.inline.inliner import Inliner
+from rules.inline.inliner import Inliner, Limits
 from rules.inline.leaves import Constant
 from rules.inline.piece import Refused
 from rules.pack import Rule
 
 _TAG = "oneshot"
 _BATCH_CHARACTERS = 60_000
-_BATCH_STEPS = 20_000
+DEFAULT_STEPS = Limits().steps
 _TIMEOUTS = 3  # after as many it is too slow for all of it, and asking on would only burden it
 _SIGNAL = re.compile(r"(replica|service|node|gpu):")
 _BUCKETS = re.compile(r"_(bucket|sum|count):")
@@ -59,8 +59,13 @@ class _Run:
         return self.timeouts > _TIMEOUTS
 
 
-def evaluate(client: Vectors, inliner: Inliner, rules: Sequence[Rule], at: datetime) -> Evaluated:
-    """Every signal that a diagnosis reads. Raises PrometheusError when Prometheus stops answering."""
+def evaluate(
+    client: Vectors, inliner: Inliner, rules: Sequence[Rule], at: datetime, *, steps: int = DEFAULT_STEPS
+) -> Evaluated:
+    """Every signal that a diagnosis reads. `steps`: what one query may take, as the limits of one expression say it.
+
+    Raises PrometheusError when Prometheus stops answering.
+    """
     run = _Run()
     for level in _levels(inliner, rules):
         asked: list[tuple[Rule, str, int]] = []
@@ -74,7 +79,7 @@ def evaluate(client: Vectors, inliner: Inliner, rules: Sequence[Rule], at: datet
                 inliner.settle(rule, Constant(()))
             else:
                 asked.append((rule, piece.text, piece.steps))
-        for batch in _batches(asked):
+        for batch in _batches(asked, steps):
             _ask(client, inliner, batch, at, run)
     return Evaluated(tuple(run.samples), run.refused)
 
@@ -106,11 +111,11 @@ def _levels(inliner: Inliner, rules: Sequence[Rule]) -> list[list[Rule]]:
     return [levels[level] for level in sorted(levels)]
 
 
-def _batches(asked: Iterable[tuple[Rule, str, int]]) -> Iterator[list[tuple[Rule, str]]]:
+def _batches(asked: Iterable[tuple[Rule, str, int]], most: int) -> Iterator[list[tuple[Rule, str]]]:
     batch: list[tuple[Rule, str]] = []
     characters = steps = 0
     for rule, text, cost in asked:
-        if batch and (characters + len(text) > _BATCH_CHARACTERS or steps + cost > _BATCH_STEPS):
+        if batch and (characters + len(text) > _BATCH_CHARACTERS or steps + cost > most):
             yield batch
             batch, characters, steps = [], 0, 0
         batch.append((rule, text))

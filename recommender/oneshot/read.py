@@ -8,7 +8,7 @@ from recommender.contracts import PromQL, Sample
 from recommender.errors import NotFound
 from recommender.inventory import Inventory
 from recommender.oneshot.client import ReadingClient
-from recommender.oneshot.evaluate import evaluate
+from recommender.oneshot.evaluate import DEFAULT_STEPS, evaluate
 from recommender.oneshot.find import LOOK_BACK, Raw, raw, recorded
 from recommender.oneshot.report import NotJudged, Source
 from recommender.oneshot.settings import constants
@@ -17,7 +17,9 @@ from recommender.oneshot.targets import Service, markers
 from rules.inline.inliner import Inliner, Limits
 from rules.pack import Rule
 
-DEEP_STEPS = 80_000
+_DEEP = 4  # times as many look-ups
+# A look-up is one of each replica: with more than sixty, one query may take fewer, and what reads back far is refused.
+_LOOK_UPS = 1_200_000
 _MOST_SERVICES = 50
 _SHOWN = 4
 _CONDITION = ":bottleneck:evidence"
@@ -96,9 +98,10 @@ def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime)
     _few([service.name for service in chosen])
     around = _around(chosen, found)
     known = constants(rules, [service.name for service in around], wish.inventory)
-    limits = Limits(steps=DEEP_STEPS) if wish.deep else Limits()
-    inliner = Inliner(rules, found.place(around), known, limits)
-    evaluated = evaluate(client, inliner, rules, at)
+    replicas = sum(len(service.targets) for service in around)
+    steps = min(DEFAULT_STEPS, _LOOK_UPS // replicas) * (_DEEP if wish.deep else 1)
+    inliner = Inliner(rules, found.place(around), known, Limits(steps=steps))
+    evaluated = evaluate(client, inliner, rules, at, steps=steps)
     figures = [
         Sample({"__name__": name, **labels}, value) for name, series in known.items() for labels, value in series.values
     ]

@@ -30,6 +30,8 @@ PAGES = {
     "dynamo": "synthetic/dynamo/metrics.prom",
 }
 MACHINE = "10.0.0.1"
+OTHER_MACHINE = "10.0.0.2"
+NVIDIA_SMI = "captures/nvidia_gpu_exporter/linux-x86_64__nvidia-l40s__595.80__load.prom"
 _CUMULATIVE = re.compile(r"_(total|count|sum|bucket)$")
 
 
@@ -89,8 +91,13 @@ def engines() -> list[Engine]:
     return found
 
 
-def machine(**labels: str) -> list[Scraped]:
-    """The host and the GPUs of one machine, as dcgm-exporter and node_exporter tell them."""
+def machines(*, named: bool) -> list[Scraped]:
+    """Two machines: host and GPU of one by dcgm-exporter and node_exporter, GPUs of the other by nvidia-smi's exporter.
+
+    `named`: their targets have the label `node`.
+    """
+    labels, others = ({"node": MACHINE}, {"node": OTHER_MACHINE}) if named else ({}, {})
+    smi = moving((DATA / NVIDIA_SMI).read_text(encoding="utf-8"))
     dcgm = "\n".join(
         f'{name}{{gpu="0",UUID="GPU-1",device="nvidia0",modelName="NVIDIA L4"}} {value}'
         for name, value in (
@@ -114,13 +121,14 @@ def machine(**labels: str) -> list[Scraped]:
     return [
         Scraped(lambda _: dcgm, {**labels, "job": "gpu-metrics", "instance": f"{MACHINE}:9400"}),
         Scraped(host, {**labels, "job": "node-metrics", "instance": f"{MACHINE}:9100"}),
+        Scraped(smi, {**others, "job": "gpu-metrics-2", "instance": f"{OTHER_MACHINE}:9835"}),
     ]
 
 
 @pytest.fixture(scope="session")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Targets without the labels `service` and `node`, in jobs that are named as a site names them."""
-    targets = [engine.scraped(job=engine.service) for engine in engines()] + machine()
+    targets = [engine.scraped(job=engine.service) for engine in engines()] + machines(named=False)
     with prometheus(series_of(targets, STEPS), STEPS, AT, tmp_path_factory.mktemp("past")) as url:
         yield url
 
@@ -147,13 +155,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, float]:
     shutil.copytree(
         RULES_DIR, folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "tests", "scores", "meta.yml")
     )
+    nodes = {f"{node}:8000": {"node": node} for node in (MACHINE, OTHER_MACHINE)}
     targets = [
-        engine.scraped(
-            job=engine.kind,
-            service=engine.service,
-            **({"node": MACHINE} if engine.address.startswith(f"{MACHINE}:") else {}),
-        )
-        for engine in engines()
+        engine.scraped(job=engine.kind, service=engine.service, **nodes.get(engine.address, {})) for engine in engines()
     ]
     every = '{{__name__=~"({levels}):.+",__name__!~".+_(bucket|sum|count):.+",{where}}}'
     end = (STEPS - 1) * 15.0
@@ -162,7 +166,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, float]:
         every.format(levels="node|gpu", where='node!=""'): end,
         '{__name__=~"threshold:.+"}': end,
     }
-    answers = ask(Pack(folder), _input([*targets, *machine(node=MACHINE)]), 15.0, questions)
+    answers = ask(Pack(folder), _input([*targets, *machines(named=True)]), 15.0, questions)
     return {tuple(sorted(one.labels.items())): one.value for answer in answers for one in answer}
 
 

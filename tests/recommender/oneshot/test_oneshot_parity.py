@@ -22,7 +22,7 @@ from recommender.oneshot.find import raw
 from recommender.oneshot.settings import constants
 from rules.inline.inliner import Inliner
 from rules.pack import RULES_DIR, load_rules
-from tests.recommender.oneshot.conftest import Key, engines
+from tests.recommender.oneshot.conftest import MACHINE, OTHER_MACHINE, Key, engines
 
 _HOURS = re.compile(r":(increase\d+[hd]|ratio_rate(30m|\d+[hd])|ratio1h|llm_concurrency_limit:kv_cache)$")
 _FIGURES = ("service:threshold:", "service:objective:")
@@ -61,6 +61,8 @@ def test_every_engine_and_machine_gives_the_same_signals_without_the_rules(
     ours, theirs = _compared(known(evaluated.samples)), _compared(recorded)
     theirs = {key: value for key, value in theirs.items() if not any(one.items() <= set(key) for one in refused)}
     assert len(theirs) > 800
+    used = {dict(key)["node"] for key in theirs if dict(key)["__name__"] == "gpu:gpu_utilization:ratio"}
+    assert used == {MACHINE, OTHER_MACHINE}
     assert ours.keys() - theirs.keys() == set()
     assert theirs.keys() - ours.keys() == set()
     different = {
