@@ -79,6 +79,8 @@ def kv_capacity_after(
     what the formula leaves out stays left out on both sides.
     """
     engine = ENGINE_MEMORY.get(before.engine)
+    if engine is not None and engine.share is Share.NONE and before.engine == after.engine:
+        return after.context_tokens  # that of all slots, taken from the start whatever the device has
     if engine is None or before.engine != after.engine or before.device_bytes is None or after.device_bytes is None:
         return None
     rest = _rest(engine, before, kv_capacity_tokens)

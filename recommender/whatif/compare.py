@@ -10,38 +10,13 @@ from recommender.playbooks import PlanContext
 from recommender.sizing import NotApplicable
 from recommender.sizing.fit import FittedStep
 from recommender.sizing.load import EngineShape, Prediction, Workload
+from recommender.sizing.memory import ENGINE_MEMORY, Share
 from recommender.sizing.predict import slowest
 from recommender.whatif.inputs import Gathered, busiest, gather
+from recommender.whatif.metrics import ITL, LARGE_ERROR, far_off, metrics
 from recommender.whatif.model import Input, LoadWish, Metric, WhatIf, Wish
-from recommender.whatif.settings import check
+from recommender.whatif.settings import MODELLED, check
 from recommender.whatif.steps import Steps, after_types, facts_after, steps_of
-
-_ITL = "replica:llm_itl_seconds:mean_5m"
-_LARGE_ERROR = 0.3
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """One line of the answer: attribute of `Prediction`, unit, signal that measures it, objective, most it can be."""
-
-    name: str
-    unit: str
-    signal: str
-    objective: str = ""
-    most: float | None = None
-
-
-_FIGURES = (
-    _Figure("tokens_per_second", "tokens/s", "replica:llm_generation_tokens:rate5m"),
-    _Figure("requests_per_second", "requests/s", "replica:llm_requests:rate5m"),
-    _Figure("running", "requests", "replica:llm_requests_running:avg2m"),
-    _Figure("waiting", "requests", "replica:llm_requests_waiting:avg2m"),
-    _Figure("kv_usage_ratio", "ratio", "replica:llm_kv_cache_usage:avg2m", most=1.0),
-    _Figure("ttft_p95_seconds", "seconds", "replica:llm_ttft_seconds:p95_5m", "ttft_p95_seconds"),
-    _Figure("itl_mean_seconds", "seconds", _ITL),
-    _Figure("itl_p95_seconds", "seconds", "replica:llm_itl_seconds:p95_5m", "itl_p95_seconds"),
-    _Figure("preemptions_per_request", "", "replica:llm_preemptions_per_request:ratio_rate5m"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +76,7 @@ def _now(
 ) -> tuple[_Point | None, str]:
     if found.shape is None or found.load is None:
         return None, "not looked at: the shape or the load is unknown"
-    steps = steps_of(fitted, context.facts, found.shape, found.load, evidence.value(_ITL, instance))
+    steps = steps_of(fitted, context.facts, found.shape, found.load, evidence.value(ITL, instance))
     if isinstance(steps, NotApplicable):
         how = "let the signals run for a day under changing loads, or give the model and GPU (see the other questions)"
         found.asks.append(Ask(fact="step", needed_for="to predict what the replica does", how=f"{how}: {steps.reason}"))
@@ -119,8 +94,9 @@ def _after(
     now: _Point, changes: Mapping[str, KnobValue], found: Gathered, context: PlanContext, wish: Wish
 ) -> _Point | None:
     """The point with the changes; None, with an ask, where one of them does what is not known."""
+    known = {name: value for name, value in changes.items() if name in MODELLED}
     capacity = capacity_after(
-        context.engine or "", context.facts, found.settings, changes, kv_capacity_tokens=found.capacity
+        context.engine or "", context.facts, found.settings, known, kv_capacity_tokens=found.capacity
     )
     fixed = changes.get("kv_cache_capacity_tokens")
     if isinstance(fixed, int):
@@ -139,8 +115,21 @@ def _after(
         reserves_answers=changes.get("capacity_policy", found.settings.get("capacity_policy")) == "guaranteed_no_evict",
     )
     load = _load_after(now.load, changes, found, wish)
+    if load is not None and (own := _slot_tokens(shape, context)) is not None:
+        longest = load.prompt_tokens + load.output_tokens
+        if longest > own:
+            found.notes.append(f"Requests of {longest:.0f} tokens do not fit slots of {own:.0f}.")
+            return None
     steps = _steps_after(now, changes, found, context)
     return None if load is None or steps is None else _Point(shape, load, steps)
+
+
+def _slot_tokens(shape: EngineShape, context: PlanContext) -> float | None:
+    """Tokens of one slot, of an engine whose slots have a context of their own; None for one with a common pool."""
+    engine = ENGINE_MEMORY.get(context.engine or "")
+    if engine is None or engine.share is not Share.NONE:
+        return None
+    return shape.kv_capacity_tokens / shape.max_running_requests
 
 
 def _int(changes: Mapping[str, KnobValue], name: str, old: int) -> int:
@@ -200,19 +189,13 @@ def _metrics(
     predicted, then = _predict(now, found), None if after is None else _predict(after, found)
     if predicted is None:
         return (), (None, None)
-    lines = tuple(_line(figure, predicted, then, evidence, instance) for figure in _FIGURES)
-    far = [
-        line.name for line in lines if line.name in _MEANS and line.error is not None and abs(line.error) > _LARGE_ERROR
-    ]
-    if far:
+    lines = metrics(predicted, then, evidence, instance)
+    if off := far_off(lines):
         found.notes.append(
-            f"At the present point the model is more than {100 * _LARGE_ERROR:.0f} % off in {', '.join(far)}: take the "
+            f"At the present point the model is more than {100 * LARGE_ERROR:.0f} % off in {', '.join(off)}: take the "
             "direction, not the figures."
         )
     return lines, (predicted.limited_by, None if then is None else then.limited_by)
-
-
-_MEANS = frozenset({"tokens_per_second", "running", "kv_usage_ratio", "itl_mean_seconds"})
 
 
 def _predict(point: _Point, found: Gathered) -> Prediction | None:
@@ -221,32 +204,6 @@ def _predict(point: _Point, found: Gathered) -> Prediction | None:
     except ValueError as exc:
         found.notes.append(f"Nothing can run like this: {exc}.")
         return None
-
-
-def _line(figure: _Figure, now: Prediction, after: Prediction | None, evidence: Evidence, instance: str) -> Metric:
-    reading = evidence.replica_readings.get(instance, {}).get(figure.signal)
-    measured = None if reading is None else reading.value
-    ours = getattr(now, figure.name)
-    theirs = None if after is None else getattr(after, figure.name)
-    return Metric(
-        name=figure.name,
-        unit=figure.unit,
-        query="" if reading is None else reading.query,
-        measured=measured,
-        now=ours,
-        after=theirs,
-        error=ours / measured - 1 if ours is not None and measured else None,
-        expected=_expected(measured, ours, theirs, figure.most),
-        grows=after is not None and theirs is None,
-        objective=evidence.objectives.get(figure.objective) if figure.objective else None,
-    )
-
-
-def _expected(measured: float | None, now: float | None, after: float | None, most: float | None) -> float | None:
-    if measured is None or after is None:
-        return None
-    value = measured * after / now if now and measured > 0 else after
-    return value if most is None else min(most, value)
 
 
 _SHAPE = (("max_running_requests", "requests"), ("max_batched_tokens", "tokens"), ("kv_capacity_tokens", "tokens"))

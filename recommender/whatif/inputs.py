@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from recommender.feasibility import setup_of
 from recommender.model import Ask, Evidence, KnobValue
 from recommender.playbooks import PlanContext
 from recommender.sizing import NotApplicable
@@ -99,10 +100,10 @@ def _capacity(found: Gathered, evidence: Evidence, context: PlanContext, instanc
     if told is not None and told > 0:
         found.sources["kv_capacity_tokens"] = name
         return told
-    context_tokens = found.settings.get("context_tokens")
-    if isinstance(context_tokens, int) and not isinstance(context_tokens, bool):
-        found.sources["kv_capacity_tokens"] = "context_tokens of all slots"
-        return float(context_tokens)
+    slots = setup_of(context.engine or "", context.facts, found.settings).context_tokens
+    if slots is not None:
+        found.sources["kv_capacity_tokens"] = "the context of all slots"
+        return slots
     facts, fraction = context.facts, found.settings.get("kv_cache_memory_fraction")
     sized = kv_pool_tokens(
         facts.model,

@@ -233,3 +233,32 @@ def test_equal_questions_have_equal_answers(narrow: Evidence) -> None:
     wish = Wish(settings={"max_running_requests": 32, "max_batched_tokens": 4096})
     first, second = (what_if(wish, narrow, context(facts=facts()), fitted()).model_dump_json() for _ in range(2))
     assert first == second
+
+
+def llamacpp(**declared: KnobValue) -> PlanContext:
+    """A llama.cpp whose slots share one context evenly."""
+    return PlanContext(
+        service="chat",
+        engine="llamacpp",
+        knobs=load("llamacpp").at(None),
+        declared={"max_running_requests": 4, "max_batched_tokens": 2048, "context_tokens": 8192, **declared},
+    )
+
+
+def test_more_slots_of_one_context_are_smaller_and_may_be_too_small_for_a_request() -> None:
+    case = replace(NARROW, slots=4, load=Load(clients=10, prompt=200, answer=50), requests=400)
+    told = signals(case, simulate(case))
+    del told["replica:llm_kv_cache_capacity_tokens"]
+    evidence = make_evidence(told)
+    fits = what_if(Wish(settings={"max_running_requests": 8}), evidence, llamacpp(), fitted(case))
+    assert (of(fits, "running")["after"] or 0.0) == pytest.approx(8, rel=0.01)
+    small = what_if(Wish(settings={"max_running_requests": 64}), evidence, llamacpp(), fitted(case))
+    assert of(small, "running")["after"] is None
+    assert any("do not fit slots of 128" in note for note in small.notes)
+
+
+def test_a_knob_that_moves_memory_and_is_not_modelled_leaves_the_cache_as_it_is(narrow: Evidence) -> None:
+    answer = what_if(Wish(settings={"tensor_parallel_size": 2}), narrow, context(facts=facts()), fitted())
+    assert answer.memory is not None
+    assert all(row.before == row.after for row in answer.inputs)
+    assert any("tensor_parallel_size" in note for note in answer.notes)
