@@ -29,7 +29,10 @@ _APPLIES = {
     Apply.LIVE: "It acts at once; nothing restarts.",
     Apply.ADMISSION_ONLY: "It acts on requests that come after it; nothing restarts.",
     Apply.RELOAD: f"The model is loaded anew and {_COLD}; the process stays.",
-    Apply.RESTART: f"The engine is restarted: requests in flight are drained first, and {_COLD}.",
+    Apply.RESTART: (
+        "The engine is restarted: requests in flight are lost unless the restart command lets them end first, and "
+        f"{_COLD}."
+    ),
 }
 _SAFEST_FIRST = (Risk.LIVE, Risk.RESTART, Risk.QUALITY, Risk.HARDWARE)
 

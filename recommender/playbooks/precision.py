@@ -102,7 +102,7 @@ def _kv_cache(
         return NotApplicable(against)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
-        now = str(old) if old is not None else facts.kv_dtype or "auto"
+        now = facts.kv_dtype or "auto" if old is None or old == "auto" else str(old)
         new = next_kv(now, engine)
         if new is None:
             return NotApplicable(f"KV is kept in {now}: fewer bits cost answers more than they bring (tuning §2.7)")
@@ -110,7 +110,8 @@ def _kv_cache(
         twice = "" if capacity is None else f": {capacity:,.0f} to about {2 * capacity:,.0f} tokens in the same bytes"
         inputs = {} if capacity is None else {"kv_capacity_tokens": capacity}
         proof = _kv_proof(new, evidence, instances[0], context)
-        return Move(new, f"KV of {new} has half the bytes of {now}{twice}", inputs, proof)
+        what = "16 bits, which auto is taken to be," if now == "auto" else now
+        return Move(new, f"KV of {new} has half the bytes of {what}{twice}", inputs, proof)
 
     usage = figure(value(evidence, finding, "replica:llm_kv_cache_usage:max2m"), "ratio")
     return move(

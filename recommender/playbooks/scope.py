@@ -99,9 +99,9 @@ def change_scope(
         return NotApplicable(idle)
     old = _value(knob, canary, evidence, context)
     if old is None:
-        how = f"Put it there, or set services.{context.service}.settings.{name} in the inventory."
+        how = f"write {knob.key} into its configuration file, or set services.{context.service}.settings.{name}"
         return OldValueUnknown(
-            f"What {knob.label} is now is unknown: no configuration file has {knob.key}. {how}",
+            f"What {knob.label} is now is unknown: {how} in the inventory.",
             (Ask(fact=name, needed_for=f"to let OptiInfra change {knob.label}", how=how),),
         )
     same = [
