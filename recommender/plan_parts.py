@@ -131,7 +131,7 @@ def verification(effects: Effects, context: PlanContext) -> Verification:
     config = context.verification
     return Verification(
         must_improve=effects.must_improve,
-        min_improvement=config.min_improvement,
+        min_improvement=config.min_improvement if effects.min_improvement is None else effects.min_improvement,
         guards=effects.guards,
         settle_seconds=config.settle_seconds,
         window_seconds=config.window_seconds,

@@ -134,7 +134,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         service=case.evidence.service,
         bottleneck=case.root.bottleneck,
         playbook=playbook.id,
-        title=f"{playbook.title}: {change.flag} {_shown(change.old)} → {_shown(change.new)}",
+        title=f"{playbook.title}: {change.flag} {_shown(change.written_old)} → {_new(change)}",
         change=change,
         instances=scope.instances,
         executor=context.executor,
@@ -177,6 +177,11 @@ def _advice_plan(case: Case) -> Plan:
         advice=advice(case) or ("No known action fits; the alternatives say why.",),
         asks=asks(case),
     )
+
+
+def _new(change: Change) -> str:
+    """The new value in the engine's words and units; the neutral word of what is had by leaving the knob out."""
+    return _shown(change.new if change.unset else change.written_new)
 
 
 def _shown(value: KnobValue) -> str:

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """What a change is expected to do, the one metric that must improve, and what must not get worse."""
+    """What a change is expected to do, the one metric that must improve, and what must not get worse.
+
+    `min_improvement` is the relative change of it that is proof; None: that of the service's verification.
+    """
 
     expected: tuple[Expectation, ...]
     must_improve: Expectation
     guards: tuple[Guard, ...]
+    min_improvement: float | None = None
 
 
 def published(

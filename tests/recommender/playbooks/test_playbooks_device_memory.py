@@ -120,6 +120,7 @@ def test_less_device_memory_is_what_must_show_and_preemptions_take_it_back() -> 
     made = effects(change, evidence(FULL), ONE, given)
     assert made.must_improve.metric == "device_memory_used_ratio"
     assert made.must_improve.high == pytest.approx((0.98 - 0.03) / 0.98, abs=0.001)
+    assert made.min_improvement == pytest.approx(0.03 / 0.98 / 2, abs=0.0001)  # half of what is given back is proof
     assert "preemptions_per_request" in {guard.metric for guard in made.guards}
 
 
