@@ -69,11 +69,16 @@ class Answers:
         """What tells where replicas run."""
         return Surroundings(
             instances=self.instances,
+            engines=self._engines(),
             gpus=self.devices,
             held=self._held(),
             tensor_parallel=self._tensor_parallel(),
             others=self.others,
         )
+
+    def _engines(self) -> AbstractSet[str]:
+        """Replicas. A companion (an LMCache beside an engine) has its own instance and never says whether it is up."""
+        return frozenset(instance for instance, of in self.replicas.items() if _UP in of) or frozenset(self.instances)
 
     def _held(self) -> AbstractSet[tuple[str, str]]:
         limit = self.figure(_HELD)

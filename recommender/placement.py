@@ -51,7 +51,8 @@ class Layout:
 class Surroundings:
     """What labels and a few series tell of nodes, as `lay_out` wants it."""
 
-    instances: Mapping[str, AbstractSet[str]]  # replica of the service -> nodes that its series name
+    instances: Mapping[str, AbstractSet[str]]  # replica of the service, or companion -> nodes that its series name
+    engines: AbstractSet[str]  # those of them that are replicas
     gpus: Mapping[str, Mapping[str, str]]  # node -> index -> UUID
     held: AbstractSet[tuple[str, str]]  # (node, index) of GPUs whose memory something holds
     tensor_parallel: Mapping[str, float]  # replica -> GPUs that one copy of its model takes
@@ -69,7 +70,8 @@ def lay_out(around: Surroundings, declared: Mapping[str, Sequence[str]]) -> Layo
     nodes = {i: node for i, named in sorted(around.instances.items()) if (node := node_of(named)) is not None}
     on: dict[str, list[str]] = defaultdict(list)
     for instance, node in nodes.items():
-        on[node].append(instance)
+        if instance in around.engines:
+            on[node].append(instance)
     placements = {instance: Placement() for instance in sorted(around.instances)}
     for instance, node in nodes.items():
         there, beside = gpus.get(node, ()), tuple(one for one in on[node] if one != instance)

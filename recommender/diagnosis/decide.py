@@ -8,6 +8,7 @@ from recommender.diagnosis.judge import consider
 from recommender.diagnosis.missing import missing_of, of_thresholds, unknown
 from recommender.diagnosis.relations import PRECEDENCE
 from recommender.diagnosis.sentences import link_text, missing_text, no_cause_text, root_text
+from recommender.diagnosis.shared import answering
 from recommender.diagnosis.suspects import suspects_of
 from recommender.diagnosis.symptoms import TITLES
 from recommender.model import Confirmation, Diagnosis, DiagnosisStatus, Evidence, Finding, Link, Missing, Reading
@@ -123,8 +124,8 @@ def _needed(evidence: Evidence) -> tuple[Missing, ...]:
     if not evidence.replica_readings:
         query = Scope(evidence, "").reading("replica:llm_up").query.replace(',instance=""', "")
         return missing_of(evidence, [Reading(name="replica:llm_up", query=query, value=None)])
-    up = [i for i in sorted(evidence.replica_readings) if evidence.value("replica:llm_up", i) != 0]
-    readings = [Scope(evidence, instance).reading(name) for instance in up for name in _NEEDED_OF_A_REPLICA]
+    scopes = [Scope(evidence, instance) for instance in answering(evidence)]
+    readings = [scope.reading(name) for scope in scopes for name in _NEEDED_OF_A_REPLICA]
     lacking = [name for name, value in sorted(evidence.thresholds.items()) if value is None]
     return (*missing_of(evidence, [one for one in readings if one.value is None]), *of_thresholds(evidence, lacking))
 

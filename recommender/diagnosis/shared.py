@@ -1,6 +1,14 @@
 """Checks that several classes ask."""
 
 from recommender.diagnosis.checks import Answer, Scope, any_of
+from recommender.model import Evidence
+
+
+def answering(evidence: Evidence) -> list[str]:
+    """Replicas that are not known to be down, sorted. What never says whether it is up is a companion of an engine."""
+    up = {instance: evidence.value("replica:llm_up", instance) for instance in sorted(evidence.replica_readings)}
+    engines = [instance for instance, value in up.items() if value is not None] or list(up)
+    return [instance for instance in engines if up[instance] != 0]
 
 
 def queue_bound(scope: Scope) -> Answer:

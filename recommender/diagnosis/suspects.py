@@ -7,6 +7,7 @@ from recommender.diagnosis.chains import effects_of
 from recommender.diagnosis.checks import Answer, Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS
 from recommender.diagnosis.relations import Effect, rank
+from recommender.diagnosis.shared import answering
 from recommender.model import CheckWeight, Evidence, Finding
 from rules.catalog import Bottleneck
 
@@ -43,7 +44,7 @@ def suspects_of(evidence: Evidence, symptoms: Iterable[Finding]) -> Suspects:
 
 def _judged(evidence: Evidence, bottleneck: Bottleneck) -> tuple[str, list[Answer]]:
     """What rules the class out on every replica that answers, else the defining answers that are not known."""
-    up = [i for i in sorted(evidence.replica_readings) if evidence.value("replica:llm_up", i) != 0]
+    up = answering(evidence)
     against, lacking = [], []
     for instance in up:
         answers = list(_defining(evidence, bottleneck, instance))

@@ -126,6 +126,15 @@ def test_a_service_that_prometheus_does_not_know_is_not_healthy(evidence_of: Bui
     assert "Check that its engines are scraped" in diagnosis.text
 
 
+def test_a_cache_beside_an_engine_is_asked_for_no_batch(state: Builder) -> None:
+    evidence = state("steady")
+    cache = evidence.replica_readings[REPLICA_1]["replica:llm_up"].model_copy(
+        update={"name": "replica:llm_external_cache_healthy", "instance": "10.0.0.1:6999"}
+    )
+    readings = {**evidence.replica_readings, "10.0.0.1:6999": {cache.name: cache}}
+    assert diagnose(evidence.model_copy(update={"replica_readings": readings})).status is DiagnosisStatus.HEALTHY
+
+
 def test_a_signal_that_is_missing_is_not_health(
     signals: Callable[[str], dict[str, float]], evidence_of: Builder
 ) -> None:

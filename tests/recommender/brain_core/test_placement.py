@@ -99,6 +99,19 @@ def test_an_engine_of_another_service_on_the_node_makes_it_unknown_again() -> No
     assert found.placements[R1].others == ("embed/10.0.0.1:9000",)
 
 
+def test_a_companion_beside_an_engine_is_no_replica_and_takes_no_gpu() -> None:
+    labels = {
+        "__name__": "replica:llm_external_cache_healthy",
+        "service": "chat",
+        "instance": "10.0.0.1:6999",
+        "node": "n1",
+    }
+    found = look([up(R1, "n1"), tensor_parallel(R1, 2), Sample(labels, 1.0)], GPUS)
+    assert found.placements[R1].neighbours == ()
+    assert found.placements[R1].gpus_are_its_own
+    assert found.value("replica:llm_external_cache_healthy", "10.0.0.1:6999") == 1.0
+
+
 def test_a_replica_that_two_nodes_claim_or_none_is_on_none() -> None:
     found = look([up(R1, "n1"), up(R1, "n2"), up(R2, None)], GPUS)
     assert found.placements[R1].node is None
