@@ -15,6 +15,7 @@ from functools import cache
 
 from recommender.answers import Answers, finite, nodes_in, sort_out
 from recommender.contracts import PromQL, Sample
+from recommender.evidence_facts import replica_facts
 from recommender.model import Confirmation, Evidence, Reading
 from recommender.placement import Gpu, Layout, lay_out
 from rules.catalog import OBJECTIVES, SIGNALS, THRESHOLDS, Bottleneck, Level
@@ -97,6 +98,9 @@ def assemble(
         objectives={name: answers.figure(f"service:objective:{name}") for name in OBJECTIVES},
         confirmed=_confirmations(service, answers, layout),
         placements=dict(layout.placements),
+        replica_facts=replica_facts(
+            samples, node_samples, {one: placed.gpus for one, placed in layout.placements.items()}, signal_query
+        ),
     )
 
 

@@ -22,6 +22,8 @@ _UTILIZATION = re.compile(r"gpu_utilization|GPU_UTIL|utilization_gpu")
 _SLO_LABELS = frozenset({"service", "engine", "slo"})
 # Capacity is a service's, whatever models its replicas name: of places for requests, or of KV cache.
 _CAPACITY_LABELS = frozenset({"service", "resource"})
+# What a device tells in words.
+_TOLD_OF_GPU = frozenset({"name", "compute_capability"})
 _FIGURES = re.compile(r"(service:)?threshold:|service:objective:")
 _PER_SERVICE = frozenset(threshold.series for threshold in THRESHOLDS.values() if threshold.per_service)
 _ASKED_IN_TEXT = re.compile(r"(?<!service:)(threshold:\w+)(\{service=''\})?")
@@ -98,12 +100,15 @@ def _level(pack: _Pack) -> _Found:
 def _own_labels(rule: Rule, level: str) -> frozenset[str]:
     if level == "service" and rule.file.endswith("capacity.yml"):
         return _CAPACITY_LABELS
-    return _SLO_LABELS if rule.name.startswith("service:slo_") else frozenset(_LEVELS[level])
+    info = _TOLD_OF_GPU if rule.name == "gpu:gpu:info" else frozenset[str]()
+    return _SLO_LABELS if rule.name.startswith("service:slo_") else frozenset(_LEVELS[level]) | info
 
 
 def _keeps(kept: frozenset[str], own: frozenset[str]) -> bool:
     if own == frozenset(REPLICA_LABELS) and kept == own - {"model"}:
         return True  # an engine that cannot be read tells no model
+    if own >= _TOLD_OF_GPU:
+        return own - _TOLD_OF_GPU <= kept <= own
     return kept == own or (own in (_SLO_LABELS, _CAPACITY_LABELS) and kept <= own and "service" in kept)
 
 

@@ -37,6 +37,12 @@ def model_of(series: str, label: str | None) -> str:
     )
 
 
+def relabelled(series: str, *arguments: str) -> str:
+    """`label_replace` of the series, whose arguments (label, replacement, source, pattern) are written as they are."""
+    quoted = ", ".join(_quoted(each) for each in arguments)
+    return f"label_replace(\n{indent(series)},\n  {quoted}\n)"
+
+
 def aggregate(reduce: Reduce, labels: Iterable[str], expr: str) -> str:
     """`sum by (…) (expr)` or `max by (…) (expr)`."""
     return f"{reduce.value} by ({', '.join(labels)}) ({in_block(expr)})"

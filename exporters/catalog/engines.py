@@ -130,6 +130,10 @@ def _label_problems(family: Family, labels: dict[str, str]) -> list[str]:
     return [f"labels: the family has no {', '.join(unknown)}"] if unknown else []
 
 
+# How engines in Python spell a text that others spell otherwise, or leave empty.
+PLAIN_TEXT = {"True": "true", "False": "false", "None": ""}
+
+
 def own_labels(family: Family) -> tuple[str, ...]:
     """The labels of an inference family besides `engine` and `model`."""
     return tuple(label for label in family.labels if label not in ("engine", "model"))

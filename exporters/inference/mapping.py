@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from exporters.catalog import (
     INFERENCE_FAMILIES,
+    PLAIN_TEXT,
     EngineCatalogue,
     Family,
     FamilyMapping,
@@ -31,7 +32,6 @@ _HISTOGRAM = ("_bucket", "_sum", "_count")
 _LE = "le"
 
 # Python's str() of a flag or of nothing, as vLLM writes configuration into labels.
-_PLAIN_TEXT = {"True": "true", "False": "false", "None": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +225,6 @@ def _texts(family: Family, fact: TextFact, reading: Reading) -> Labels | None:
     for labels in first(reading, fact.info):
         have = dict(labels)
         texts: Iterable[tuple[str, str]] = ((name, have.get(source, "")) for name, source in fact.labels.items())
-        plain = {name: _PLAIN_TEXT.get(text, text) for name, text in texts}
+        plain = {name: PLAIN_TEXT.get(text, text) for name, text in texts}
         return tuple((name, plain.get(name, "")) for name in own_labels(family))
     return None

@@ -2,7 +2,7 @@
 
 A whole GPU, also where it is cut into MIG slices: what only slices have is added up or, for activity, that of the
 busiest. A source that cannot give a signal leaves it absent; `GIVEN` says which can, and a test holds them to it.
-At most 30 series per GPU, those of `score_signals.py` among them.
+At most 31 series per GPU, the steps of its source and those of `score_signals.py` among them.
 """
 
 from rules.catalog.signal import Signal
@@ -11,6 +11,7 @@ GPU_LABELS = ("node", "gpu", "uuid")
 
 _SOURCES = (
     Signal("gpu:gpu_up", "", "1 when the driver reads the GPU, 0 when it counts it but it is lost or hangs."),
+    Signal("gpu:gpu:info", "", "The product, and where it is told its compute capability, in labels; always 1."),
     # -- activity
     Signal("gpu:gpu_memory_used:ratio", "ratio", "Used over total device memory."),
     Signal("gpu:gpu_memory_free_bytes", "bytes", "Free device memory."),

@@ -45,6 +45,13 @@ SOURCE_GAUGES: dict[str, str] = {
     "replica:llm_external_cache_healthy": "llm_external_cache_healthy",
 }
 
+# What an engine and its configuration are, in labels; the value is always 1. Signal name -> exporter family, of which
+# all labels but `model` are kept: a page tells them of the engine, not of a model.
+SOURCE_INFOS: dict[str, str] = {
+    "replica:llm_engine:info": "llm_engine_info",
+    "replica:llm_config:info": "llm_config_info",
+}
+
 # Counters become per-second rates, summed over every label but the replica's: `<stem>:rate1m`, `<stem>:rate5m`.
 # stem -> exporter family.
 SOURCE_COUNTERS: dict[str, str] = {

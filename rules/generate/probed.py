@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from exporters.catalog import COMPANIONS, Reduce
+from exporters.catalog import COMPANIONS, INFERENCE_FAMILIES, Reduce, own_labels
 from rules import promql
 from rules.catalog import (
     AT_ONCE,
@@ -13,6 +13,7 @@ from rules.catalog import (
     SERVICE_LABELS,
     SOURCE_COUNTERS,
     SOURCE_GAUGES,
+    SOURCE_INFOS,
     service_bucket_pace,
     service_stem,
     source_pace,
@@ -21,13 +22,14 @@ from rules.catalog import (
 from rules.generate.document import Group, Rule, by_pace
 
 UP = "replica:llm_up"
+UP_LABELS = tuple(label for label in REPLICA_LABELS if label != "model")
 HISTOGRAM_PARTS = ("_bucket", "_sum", "_count")
 BUCKET_LABELS = (*SERVICE_LABELS, "engine", "le")
 
 
 def probed_groups() -> list[Group]:
     """The groups of the file."""
-    return by_pace([*_gauges(), *_counters(), *_histograms(), *_service_buckets()])
+    return by_pace([*_gauges(), *_infos(), *_counters(), *_histograms(), *_service_buckets()])
 
 
 _Paced = Iterator[tuple[str, str, Rule]]
@@ -37,12 +39,17 @@ def _gauges() -> _Paced:
     companions = "|".join(sorted(engine.value for engine in COMPANIONS))
     for record, family in SOURCE_GAUGES.items():
         if record == UP:
-            labels = tuple(label for label in REPLICA_LABELS if label != "model")
-            expr = promql.aggregate(Reduce.MAX, labels, f'{family}{{engine!~"{companions}"}}')
+            expr = promql.aggregate(Reduce.MAX, UP_LABELS, f'{family}{{engine!~"{companions}"}}')
             yield "gauges", AT_ONCE, {"record": UP, "expr": expr}
         else:
             expr = promql.aggregate(Reduce.MAX, REPLICA_LABELS, family)
             yield "gauges", source_pace(record), {"record": record, "expr": expr}
+
+
+def _infos() -> _Paced:
+    for record, family in SOURCE_INFOS.items():
+        labels = (*UP_LABELS, *own_labels(INFERENCE_FAMILIES[family]))
+        yield "gauges", EACH_MINUTE, {"record": record, "expr": f"group by ({', '.join(labels)}) ({family})"}
 
 
 def _counters() -> _Paced:

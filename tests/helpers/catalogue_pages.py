@@ -13,6 +13,7 @@ from exporters.catalog import INFERENCE_FAMILIES, EngineCatalogue, FamilyMapping
 
 MODELS = ("org/model-a", "model-b")
 BOUNDS = ("0.5", "2.5", "40", "500", "2000", "12345.5", "+Inf")
+TEXTS = ("fp8", "True", "None")  # of the labels of an info series, in their order
 _DECOY = "another"
 
 
@@ -87,9 +88,14 @@ def _label_sets(catalogue: EngineCatalogue, term: Term, labels: list[str]) -> It
 def _infos(catalogue: EngineCatalogue) -> dict[str, float]:
     found: dict[str, float] = {}
     numbers = {label: f"{place + 2}.{place}75" for place, label in enumerate(_number_labels(catalogue))}
-    for info in {fact.info for fact in catalogue.numbers.values()}:
+    texts = {
+        label: text
+        for fact in catalogue.texts.values()
+        for label, text in zip(fact.labels.values(), TEXTS, strict=False)
+    }
+    for info in {fact.info for facts in (catalogue.numbers, catalogue.texts) for fact in facts.values()}:
         for rank in product(*(("0", "1") for _ in catalogue.ranks)):
-            found[_written(info, {**numbers, **dict(zip(catalogue.ranks, rank, strict=True))})] = 1.0
+            found[_written(info, {**numbers, **texts, **dict(zip(catalogue.ranks, rank, strict=True))})] = 1.0
     if found and catalogue.model_source:
         for each in _label_sets(catalogue, Term(catalogue.model_source), []):
             found[_written(catalogue.model_source, each)] = _value(catalogue.model_source, each)

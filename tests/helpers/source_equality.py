@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporters.catalog import Engine, EngineCatalogue, Kind, load_engine
+from exporters.catalog import Engine, EngineCatalogue, Kind, load_engine, own_labels
 from exporters.exposition import Labels, Reader
 from exporters.inference.mapping import Mapper
 from exporters.inference.plausible import plausible
-from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, source_windows
+from rules.catalog import HISTOGRAMS, SOURCE_COUNTERS, SOURCE_GAUGES, SOURCE_INFOS, source_windows
 from tests.helpers.catalogue_pages import cumulative
 
 SOURCES = Path(__file__).parents[2] / "rules" / "sources"
@@ -55,14 +55,15 @@ def advanced(catalogue: EngineCatalogue, text: str) -> str:
 def expected(case: Case) -> Series:
     """The prober's families as signals: gauges of the second page, rates between the two."""
     mapper = Mapper(case.catalogue)
-    signals = {family: signal for signal, family in SOURCE_GAUGES.items()}
+    signals = {family: signal for signal, family in (SOURCE_GAUGES | SOURCE_INFOS).items()}
     stems = {family: stem for stem, family in (SOURCE_COUNTERS | HISTOGRAMS).items()}
     reader, found = Reader(mapper.wanted), defaultdict[tuple[str, Labels], float](float)
     for sign, text in ((-1, case.first), (1, case.second)):
         families, _ = plausible(mapper.families(reader.read(text)))
         for family, samples in families:
             for suffix, labels, value in samples:
-                kept = tuple((name, text or case.model) for name, text in labels if name in _CANONICAL)
+                names = ("engine", *own_labels(family)) if family.kind is Kind.INFO else _CANONICAL
+                kept = tuple((name, text or case.model) for name, text in labels if name in names)
                 if family.name in stems:
                     stem = stems[family.name]
                     part = suffix if family.kind is Kind.HISTOGRAM else ""

@@ -52,6 +52,7 @@ BEFORE_SECONDS, AFTER_SECONDS = 24, 12
 NODES = {"ours": "optiinfra_gpu", "dcgm-0": "dcgm", "dcgm-1": "dcgm", "smi": "nvidia_gpu_exporter"}
 MARKS = {"dcgm-0": "d0d0d0d0", "dcgm-1": "d1d1d1d1", "smi": "50505050"}
 RATES = {name for name in (signal.name for signal in GPU_SIGNALS) if "rate5m" in name or "increase" in name}
+TOLD = {"name", "compute_capability"}  # of gpu:gpu:info
 PROFILED = {"gpu:gpu_sm_active:ratio", "gpu:gpu_tensor_active:ratio", "gpu:gpu_dram_active:ratio"}
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(170)]
@@ -252,13 +253,25 @@ def test_a_source_gives_what_it_can_and_nothing_else(query: Query, node: str) ->
 def test_a_signal_is_the_same_from_every_source_that_gives_it(query: Query, signal: str) -> None:
     givers = [node for node, source in NODES.items() if signal in GIVEN[source]]
     for labels, _ in query(signal):
-        assert labels.keys() == {"__name__", "node", "gpu", "uuid"}
+        assert labels.keys() - TOLD == {"__name__", "node", "gpu", "uuid"}
         assert labels["uuid"].startswith(f"GPU-{MARKS.get(labels['node'], '00000000')}-")
     # A scrape that a busy machine delays moves a rate at that instant; a wrong rule differs for good.
     moments = [Query(query.address, (query.moment or 0) - ago) for ago in range(5)]
     for node in givers:
         found = [differences(moment, signal, node) for moment in moments]
         assert [] in found, found[0]
+
+
+def test_every_source_names_the_products_alike(query: Query) -> None:
+    products = {
+        node: {labels["gpu"]: labels["name"] for labels, _ in query(f'gpu:gpu:info{{node="{node}"}}')} for node in NODES
+    }
+    assert products["ours"] == {
+        **dict.fromkeys("012", "NVIDIA H100 80GB HBM3"),
+        "3": "NVIDIA H200",
+        "4": "NVIDIA L40S",
+    }
+    assert all(found == products["ours"] for found in products.values()), products
 
 
 def test_the_signals_say_what_the_scenario_says(query: Query) -> None:

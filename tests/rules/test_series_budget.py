@@ -12,7 +12,7 @@ from bench.rules_load import STEP_SECONDS, recommender_page, replica_states
 
 GPU_PAGE = Path(__file__).parents[1] / "data" / "gpu" / "page.prom"
 STEPS = 30
-PER_REPLICA, PER_GPU = 150, 30
+PER_REPLICA, PER_GPU = 150, 31
 # DCGM's profiling counters, which OptiInfra's own exporter does not have.
 PROFILING = ("DCGM_FI_PROF_SM_ACTIVE", "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE")
 PLACE = {"service": "service-0", "instance": "0:8000", "node": "n1"}

@@ -14,6 +14,7 @@ from rules.catalog import (
     SERVICE_BUCKETS,
     SOURCE_COUNTERS,
     SOURCE_GAUGES,
+    SOURCE_INFOS,
     service_stem,
     source_windows,
 )
@@ -28,7 +29,7 @@ PARTS = {
     for part in ("_bucket", "_sum", "_count")
     for window in source_windows(stem, part)
 }
-SIGNALS = {**SOURCE_GAUGES, **COUNTERS, **{record: family for record, (family, _) in PARTS.items()}}
+SIGNALS = {**SOURCE_GAUGES, **SOURCE_INFOS, **COUNTERS, **{record: family for record, (family, _) in PARTS.items()}}
 SERVICE_SIGNALS = {
     f"{service_stem(stem)}_bucket:{what}": HISTOGRAMS[stem] for stem in SERVICE_BUCKETS for what in ("rate5m", "series")
 }
@@ -60,7 +61,7 @@ def gives(catalogue: EngineCatalogue, record: str, family: str) -> bool:
         return catalogue.engine not in COMPANIONS
     mapping = catalogue.families.get(family)
     if mapping is None:
-        return family in catalogue.numbers
+        return family in catalogue.numbers or family in catalogue.texts
     return "_bucket:" not in record or any(source.count is None for source in mapping.sources)
 
 
@@ -82,7 +83,12 @@ def test_a_direct_source_records_the_signals_of_the_families_that_the_engine_giv
 
 
 def test_a_source_signal_records_a_family_of_its_kind() -> None:
-    kinds = {Kind.GAUGE: SOURCE_GAUGES, Kind.COUNTER: SOURCE_COUNTERS, Kind.HISTOGRAM: HISTOGRAMS}
+    kinds = {
+        Kind.INFO: SOURCE_INFOS,
+        Kind.GAUGE: SOURCE_GAUGES,
+        Kind.COUNTER: SOURCE_COUNTERS,
+        Kind.HISTOGRAM: HISTOGRAMS,
+    }
     for kind, signals in kinds.items():
         found = {family: INFERENCE_FAMILIES[family].kind for family in signals.values() if family != "llm_up"}
         assert set(found.values()) == {kind}

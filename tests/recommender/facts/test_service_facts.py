@@ -10,7 +10,7 @@ from recommender.facts import ServiceFacts, facts_of
 from recommender.gpus import GPUS, Link, gpu_of_product
 from recommender.inventory import ServiceConfig
 from recommender.inventory_file import parse_inventory
-from recommender.model import Evidence, Fact, Reading
+from recommender.model import Evidence, Fact, KnobValue, Reading
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIELDS = (
@@ -239,7 +239,9 @@ def test_the_table_of_gpus_is_the_references() -> None:
 
 
 def test_what_configuration_files_set_is_a_fact_and_contradicts_the_inventory_and_the_engine() -> None:
-    files = {"10.0.0.1:8000": {"kv_cache_dtype": "fp8", "weight_quantization": "fp8", "tensor_parallel_size": 2}}
+    files: dict[str, dict[str, KnobValue]] = {
+        "10.0.0.1:8000": {"kv_cache_dtype": "fp8", "weight_quantization": "fp8", "tensor_parallel_size": 2}
+    }
     facts = facts_of(service("model: meta-llama/Llama-3.1-8B-Instruct"), evidence(), files)
     assert (facts.kv_dtype, facts.weight_dtype, facts.tensor_parallel) == ("fp8", "fp8", 2)
     assert facts.sources["kv_dtype"] == "the configuration file of 10.0.0.1:8000"
