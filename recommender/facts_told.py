@@ -117,7 +117,7 @@ def kv_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | Non
         if each.value.strip().lower() == "auto":
             if model is not None:
                 said.append(Said(model.activation_dtype, f"{each.source}: auto, as the model computes"))
-        elif (meant := kv_dtype_of(each.value)) is not None:
+        elif (meant := kv_dtype_of(each.value, config.engine)) is not None:
             said.append(Said(meant, each.source))
     return said
 

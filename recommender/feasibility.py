@@ -40,7 +40,7 @@ def setup_of(engine: str, facts: ServiceFacts, settings: Mapping[str, KnobValue]
         device_bytes=None if facts.gpu is None else facts.gpu.memory_bytes,
         model=facts.model,
         weight_dtype=facts.weight_dtype or _weight_dtype(settings.get("weight_quantization")),
-        kv_dtype=facts.kv_dtype or _kv_dtype(settings.get("kv_cache_dtype"), facts),
+        kv_dtype=facts.kv_dtype or _kv_dtype(engine, settings.get("kv_cache_dtype"), facts),
         tensor_parallel=facts.tensor_parallel or _whole(settings.get("tensor_parallel_size")),
         pipeline_parallel=_whole(settings.get("pipeline_parallel_size")) or 1,
         memory_fraction=_number(settings.get("kv_cache_memory_fraction")),
@@ -125,10 +125,10 @@ def _weight_dtype(value: KnobValue | None) -> str | None:
     return weight_dtype_of(value) if isinstance(value, str) else None
 
 
-def _kv_dtype(value: KnobValue | None, facts: ServiceFacts) -> str | None:
+def _kv_dtype(engine: str, value: KnobValue | None, facts: ServiceFacts) -> str | None:
     if value == "auto" and facts.model is not None:
         return facts.model.activation_dtype
-    return kv_dtype_of(value) if isinstance(value, str) else None
+    return kv_dtype_of(value, engine) if isinstance(value, str) else None
 
 
 def _number(value: KnobValue | None) -> float | None:

@@ -104,14 +104,24 @@ _WEIGHT_WORDS = {
     "awq": "int4",  # AWQ's kernels are for 4 bits alone
     "awq_marlin": "int4",
     "modelopt_fp4": "nvfp4",
+    "nvfp4_per_token": "nvfp4",
+    "eetq": "int8",
 }
+# What llama.cpp keeps in so many bits, its scales included: 8.5 and 4.5.
+_BLOCKS_OF = {"int8": "q8_0", "int4": "q4_0"}
+_IN_BLOCKS = frozenset({"llamacpp", "ollama"})
 _KV_NAMES = frozenset({*KV_DTYPES, *PER_HEAD_SCALES, PACKED_MLA})
 
 
-def kv_dtype_of(word: str) -> str | None:
-    """The type that an engine's word for its KV cache means; None for "auto" and for words that are not known here."""
+def kv_dtype_of(word: str, engine: str | None = None) -> str | None:
+    """The type that a word for a KV cache means, an engine's own or a neutral one of its knob.
+
+    None for "auto" and for words that are not known here.
+    """
     plain = _plain(word)
     meant = _KV_WORDS.get(plain, plain)
+    if engine in _IN_BLOCKS:
+        meant = _BLOCKS_OF.get(meant, meant)
     return meant if meant in _KV_NAMES else None
 
 

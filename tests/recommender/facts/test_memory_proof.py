@@ -194,3 +194,12 @@ def test_slots_of_ollama_have_the_length_of_one_request_each() -> None:
     assert more.fits is True
     assert more.before is not None
     assert more.after == pytest.approx(more.before + 12 * 8192 * KV)
+
+
+def test_eight_bits_of_llama_cpp_are_eight_and_a_half() -> None:
+    settings = {"max_running_requests": 4, "context_tokens": 32_768}
+    facts = replace(FACTS, weight_dtype="q4_k_m", kv_dtype="fp16")
+    halved = prove("llamacpp", facts, settings, "kv_cache_dtype", "int8")
+    assert halved is not None
+    assert halved.before is not None
+    assert halved.after == pytest.approx(halved.before - 32_768 * KV * 15 / 32)
