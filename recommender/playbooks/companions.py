@@ -10,8 +10,7 @@ import math
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.scope import affected
-from recommender.playbooks.seen import ask, engines_on, nodes_of, value
+from recommender.playbooks.seen import ask, crowd, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import kv_bytes_per_token
 
@@ -94,7 +93,7 @@ def _host_room(evidence: Evidence, finding: Finding, context: PlanContext) -> tu
     )
     if available is None or total is None:
         return None, ", as far as the host has it"
-    engines = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
+    engines = crowd(evidence, finding, context).own
     share = context.tuning.host_memory_share
     room = share * available * total / engines
     return room, f", at most {share:g} of what the host has available for {engines} engines = {figure(room, 'bytes')}"
@@ -147,13 +146,13 @@ def _clear(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice
     )
 
 
-def _read_kvoptkit(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _read_kvoptkit(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:  # noqa: ARG001 - Size's signature
     """Its four actions, in the settings of the engine that can carry them out."""
     beside = _beside("kvoptkit", evidence, context)
     if not beside:
         return NotApplicable("no KV-OptKit shows its series")
     usage = evidence.value("replica:llm_kv_cache_usage:ratio", beside[0])
-    count = len(affected(evidence, finding))
+    count = len(context.replicas)
     return Advice(
         f"KV-OptKit beside this service ({beside[0]}) tells {figure(usage, 'ratio')} of device memory for KV in use "
         f"over {count} replicas. It carries nothing out itself (its vLLM adapter is not written): for REUSE route by "

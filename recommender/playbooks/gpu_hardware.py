@@ -1,5 +1,8 @@
 """P14 and P19: GPUs that are broken or badly connected. All of it is done by people."""
 
+import re
+
+from recommender.evidence import quote
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
@@ -44,7 +47,7 @@ def _classify(evidence: Evidence, finding: Finding, context: PlanContext) -> Adv
 
 
 def _codes(nodes: tuple[str, ...]) -> str:
-    of = "" if not nodes else f'node=~"{"|".join(nodes)}"'
+    of = "" if not nodes else f"node=~{quote('|'.join(re.escape(node) for node in nodes))}"
     return (
         f"which code says sum by (node, gpu, xid) (increase(gpu_xid_events_total{{{of}}}[10m])) > 0, or dmesg. "
         f"{_listed(XID_REBOOT)}: {xid_action(XID_REBOOT[0])}. {_listed(XID_RESET)} and others: "

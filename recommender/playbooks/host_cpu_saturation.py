@@ -11,7 +11,7 @@ from recommender.playbooks.handles import handle
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import SLOT_ENGINES
 from recommender.playbooks.scope import affected
-from recommender.playbooks.seen import ask, engines_on, nodes_of, value
+from recommender.playbooks.seen import ask, crowd, value
 from recommender.sizing import NotApplicable
 
 _RATE = "replica:llm_generation_tokens:rate5m"
@@ -41,8 +41,9 @@ def _give_cpus(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
     formula = (
         f"{tuning.cores_per_engine:g} + {gpus} GPUs + ceil({rate:.0f}/{tuning.streamed_tokens_per_core:g}) = {cores}"
     )
-    most = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
-    shared = "" if most <= 1 else f" {most} engines of this service share a node: {most * cores} cores there."
+    there = crowd(evidence, finding, context)
+    shared = "" if there.own <= 1 else f" {there.own} engines of this service share a node: {there.own * cores} cores."
+    shared += f" {there.others} engines of other services are there too." if there.others else ""
     return Advice(
         f"Give each engine {cores} physical cores, {2 * cores} vCPUs ({formula}).{shared} Move away what else runs on "
         f"the node.{quota} {_GAIN}"
@@ -98,7 +99,7 @@ def _set_threads(evidence: Evidence, finding: Finding, context: PlanContext) -> 
             f"services.{context.service}.tuning.host_cores would give the number (lscpu -p=CORE).",
             (ask(context, "tuning.host_cores", "to say how many threads an engine should compute with"),),
         )
-    most = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
+    most = crowd(evidence, finding, context).all
     return Advice(
         f"Set {turned} to {max(1, math.floor(cores / most))} ({cores:g} physical cores, {most} engines a node)."
     )

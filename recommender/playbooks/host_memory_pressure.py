@@ -11,7 +11,7 @@ from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import SLOT_ENGINES
 from recommender.playbooks.scope import affected
-from recommender.playbooks.seen import ask, engines_on, nodes_of, value
+from recommender.playbooks.seen import ask, crowd, nodes_of, value
 from recommender.sizing import NotApplicable
 
 _AVAILABLE = "node:host_memory_available:ratio"
@@ -31,7 +31,7 @@ def _shrink_pool(evidence: Evidence, finding: Finding, context: PlanContext) -> 
             "cannot be said to what.",
             (ask(context, "tuning.host_memory_bytes", "to size KV in host memory"),),
         )
-    engines = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
+    engines = crowd(evidence, finding, context).own
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:  # noqa: ARG001 - Sizer's signature
         if old is None:
@@ -111,7 +111,7 @@ def _no_swap(evidence: Evidence, finding: Finding, context: PlanContext) -> Advi
 def _keep_mapped(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """P16: weights that are mapped from a file are thrown out of memory and read from the disk again."""
     model = value(evidence, finding, "replica:llm_model_memory_bytes")
-    engines = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
+    engines = crowd(evidence, finding, context).own
     factor = context.tuning.model_file_headroom
     need = "1.5 times the model file" if model is None else f"{figure(factor * model * engines, 'bytes')}"
     how = "--mlock" if engine_of(context) == "llamacpp" else "use_mmap false in the request's options"

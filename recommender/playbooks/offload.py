@@ -11,7 +11,7 @@ from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import kv_bytes_of_token
 from recommender.playbooks.scope import canary_of, known_everywhere
-from recommender.playbooks.seen import ask, engines_on, nodes_of
+from recommender.playbooks.seen import ask, crowd
 from recommender.sizing import NotApplicable
 from recommender.sizing.budget import offload_bytes
 
@@ -41,7 +41,7 @@ def _offload(evidence: Evidence, finding: Finding, context: PlanContext) -> Chan
             f"is available ({handle('kv_offload_bytes', context)}).",
             asks,
         )
-    engines = max((engines_on(node, context) for node in nodes_of(finding, evidence, context)), default=1)
+    engines = crowd(evidence, finding, context).all
     reason = (
         f"{figure(hits, 'ratio')} of the prompt tokens of {canary} hit, and {figure(reuse, 'ratio')} were seen before."
     )

@@ -50,9 +50,29 @@ def nodes_of(finding: Finding, evidence: Evidence, context: PlanContext) -> tupl
     return tuple(sorted({each.node for each in context.replicas if each.node and each.instance in instances}))
 
 
-def engines_on(node: str, context: PlanContext) -> int:
-    """Replicas of the service on a node."""
-    return sum(replica.node == node for replica in context.replicas)
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Engines on the fullest node of a finding: replicas of the service, and of other services."""
+
+    own: int
+    others: int
+
+    @property
+    def all(self) -> int:
+        """All of them."""
+        return self.own + self.others
+
+
+def crowd(evidence: Evidence, finding: Finding, context: PlanContext) -> Crowd:
+    """How many engines share a node, by what Prometheus and the inventory know; one at least."""
+    found = [Crowd(1, 0)]
+    for instance in affected(evidence, finding):
+        placed = evidence.placements.get(instance)
+        declared = next((each.node for each in context.replicas if each.instance == instance), None)
+        own = sum(each.node == declared for each in context.replicas) if declared is not None else 1
+        neighbours = 1 if placed is None else 1 + len(placed.neighbours)
+        found.append(Crowd(max(own, neighbours), 0 if placed is None else len(placed.others)))
+    return max(found, key=lambda each: (each.all, each.own))
 
 
 def burning(evidence: Evidence) -> str:

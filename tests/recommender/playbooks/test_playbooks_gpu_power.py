@@ -78,7 +78,7 @@ def test_a_fault_is_told_by_what_was_read_of_it() -> None:
     rows = advised(size(BROKEN, "P14.1", evidence({"gpu:gpu_up": 1.0, "gpu:gpu_row_remap_failure": 1.0}), context()))
     assert "return the GPU to its maker" in rows
     xid = advised(size(BROKEN, "P14.1", evidence({"gpu:gpu_xid_faults:increase10m": 2.0}), context()))
-    assert 'gpu_xid_events_total{node=~"gpu-1|gpu-2"}' in xid
+    assert r'gpu_xid_events_total{node=~"gpu\\-1|gpu\\-2"}' in xid
     assert "which kind of fault it is is unknown" in advised(size(BROKEN, "P14.1", evidence({}), context())).lower()
 
 

@@ -2,11 +2,13 @@
 
 import pytest
 
+from recommender.model import Placement
 from recommender.playbooks import Advice
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import (
     KV_BYTES,
     ONE,
+    TWO,
     advised,
     changed,
     context,
@@ -33,7 +35,7 @@ def test_an_engine_needs_two_cores_one_for_each_gpu_and_one_for_what_it_streams(
     text = advised(size(CPU, "P15.1", evidence(STREAMING), given))
     assert "Give each engine 10 physical cores, 20 vCPUs (2 + 4 GPUs + ceil(6000/1500) = 10)" in text
     shared = context(known=facts(gpus_per_replica=4, tensor_parallel=4), same_node=True)
-    assert "2 engines of this service share a node: 20 cores there" in advised(
+    assert "2 engines of this service share a node: 20 cores." in advised(
         size(CPU, "P15.1", evidence(STREAMING), shared)
     )
     outcome = size(CPU, "P15.1", evidence(STREAMING), context())
@@ -144,3 +146,14 @@ def test_a_disk_and_a_file_system_are_told_with_their_figures() -> None:
     assert "2 % of the fullest file system of gpu-1, gpu-2" in advised(
         size(Bottleneck.FILESYSTEM_FULL, "P17.3", full, context())
     )
+
+
+def test_engines_of_other_services_on_the_node_count() -> None:
+    seen = evidence(STREAMING).model_copy(
+        update={"placements": {ONE: Placement(node="gpu-1", neighbours=(TWO,), others=("other/10.0.0.9:8000",))}}
+    )
+    text = advised(size(CPU, "P15.1", seen, context(known=facts(), same_node=True)))
+    assert "2 engines of this service share a node" in text
+    assert "1 engines of other services" in text
+    given = context("llamacpp", tuning={"host_cores": 32}, same_node=True)
+    assert "to 10 (32 physical cores, 3 engines" in advised(size(CPU, "P15.5", seen, given))
