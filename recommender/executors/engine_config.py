@@ -15,7 +15,18 @@ from recommender.executors.yaml_config import YamlConfig
 from recommender.knobs import Knob, load
 from recommender.model import Change, KnobValue
 
-__all__ = ["agrees", "changed", "current", "format_of", "means", "same", "scalars", "settings", "with_value"]
+__all__ = [
+    "agrees",
+    "changed",
+    "current",
+    "format_of",
+    "means",
+    "moved_beside",
+    "same",
+    "scalars",
+    "settings",
+    "with_value",
+]
 
 _BY_VARIABLES = frozenset({"tgi", "llamacpp", "ollama"})  # they read no file but their environment
 _DASHES = frozenset({"vllm"})  # `max_num_seqs` is `max-num-seqs`
@@ -82,6 +93,18 @@ def means(change: Change, held: KnobValue, value: KnobValue) -> bool:
         return True
     knob = _knob(change)
     return knob is not None and knob.from_engine(held) == value
+
+
+def moved_beside(values: Mapping[str, KnobValue], change: Change, *, later: bool) -> str:
+    """What a change sets beside its knob and somebody has changed since the plan; empty when nothing.
+
+    `later`: it may already be as the change wants it.
+    """
+    for key, old in change.sets_old.items():
+        held = values.get(key)
+        if held is not None and not agrees(held, old) and not (later and agrees(held, change.sets[key])):
+            return key
+    return ""
 
 
 def settings(text: str, origin: str) -> dict[str, object]:

@@ -75,6 +75,7 @@ class Change(Model):
     engine_new: KnobValue | None = None
     also: tuple[str, ...] = ()  # keys or variables that take the same value with it
     sets: dict[str, KnobValue] = Field(default_factory=dict)  # keys without whose value it would do nothing
+    sets_old: dict[str, KnobValue] = Field(default_factory=dict)  # what of those the plan was made for
     unset: bool = False  # `new` is had by leaving the key out of the engine's configuration
     reason: str
     formula: str

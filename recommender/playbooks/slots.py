@@ -59,7 +59,8 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
     knob = context.knob("context_tokens")
     if not isinstance(changed, Change) or knob is None:
         return changed
-    return changed.model_copy(update={"sets": {**changed.sets, knob.key: new * each}})
+    beside = {"sets": {**changed.sets, knob.key: new * each}, "sets_old": {knob.key: shared}}
+    return changed.model_copy(update=beside)
 
 
 def _together(

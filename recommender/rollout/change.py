@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL, ReplicaTarget
 from recommender.errors import ExecutorError, PrometheusError
-from recommender.executors.engine_config import current, means
+from recommender.executors.engine_config import current, means, moved_beside
 from recommender.model import Baseline, Change, ReplicaPhase, ReplicaProgress, Workflow, WorkflowState
 from recommender.rollout.assess import baseline_of
 from recommender.rollout.observation import Limits, Observation, after, waited
@@ -118,8 +118,15 @@ class Changer:
                 f"{target.instance}: restart_timeout_seconds {target.restart_timeout_seconds:g} is longer than a "
                 f"recommender may hold a workflow ({self._means.lease.total_seconds():g} s); lower it in the inventory"
             )
-        held = current(executor.read(target), change)
+        found = executor.read(target)
+        held = current(found, change)
         later = workflow.state is not WorkflowState.APPROVED  # a later replica may already be as we want it
+        beside = moved_beside(found, change, later=later)
+        if beside:
+            raise ExecutorError(
+                f"{target.instance}: {beside} is {found[beside]} now, the plan was made for {change.sets_old[beside]}; "
+                "the configuration was changed by someone else, so the plan no longer holds"
+            )
         if held is None or means(change, held, change.old) or (later and means(change, held, change.new)):
             return
         raise ExecutorError(

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from recommender.contracts import ReplicaTarget
+from recommender.diagnosis import diagnose
+from recommender.executors.engine_config import moved_beside
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
 from recommender.knobs import load
 from recommender.model import Change, Evidence, Fact, Finding, KnobValue, Placement
 from recommender.models import common_model
 from recommender.placement import BY_INVENTORY
-from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
+from recommender.planner import make_plan
+from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook, precision
 from recommender.playbooks.admission_limited import RAISE_BATCH_LIMIT
 from recommender.playbooks.context_limit import LOWER_CONTEXT
 from recommender.playbooks.gpu_memory_pressure import PLAYBOOKS as P01
@@ -376,3 +379,32 @@ def test_a_replica_of_which_nobody_knows_where_it_runs_may_share_a_gpu(evidence_
     context = service("vllm", {"gpu-memory-utilization": 0.85})
     lost = replace(context, replicas=(*nowhere, *context.replicas[1:]))
     assert "is unknown" in why_not(RAISE_MEMORY.size(evidence_of(FREE), finding(), lost))
+
+
+def test_a_kv_cache_that_auto_keeps_in_eight_bits_is_not_halved_again(evidence_of: Make) -> None:
+    keep = precision.kv_cache("P02.7", precision.Purpose.MEMORY)
+    context = service("vllm", {"kv-cache-dtype": "auto"}, version="0.32.0", facts=ServiceFacts(gpu=GPUS["h100_sxm"]))
+    halved = keep.size(evidence_of({}), finding(), context)
+    assert isinstance(halved, Change)
+    assert "16 bits, which auto is taken to be" in halved.formula
+    known = replace(context, facts=ServiceFacts(gpu=GPUS["h100_sxm"], kv_dtype="fp8"))
+    assert "KV is kept in fp8" in why_not(keep.size(evidence_of({}), finding(), known))
+
+
+def test_a_plan_does_not_promise_that_requests_in_flight_are_drained(state: Any, context: Any) -> None:
+    evidence = state("saturated", limit=16)
+    plan = make_plan(diagnose(evidence), evidence, context(max_num_seqs=16))
+    assert plan is not None
+    assert plan.restart is not None
+    assert "lost unless the restart command lets them end" in plan.restart.text
+
+
+def test_slots_and_their_context_are_changed_only_while_both_are_what_the_plan_saw(evidence_of: Make) -> None:
+    evidence = evidence_of({"replica:llm_max_running_requests": 4.0})
+    change = raise_slots(evidence, finding(), llama(SLOTS, longest=3000))
+    assert isinstance(change, Change), change
+    assert (change.sets, change.sets_old) == ({"LLAMA_ARG_CTX_SIZE": 65536}, {"LLAMA_ARG_CTX_SIZE": 32768})
+    ours, theirs = "LLAMA_ARG_CTX_SIZE", 131072
+    assert moved_beside({ours: "32768"}, change, later=False) == moved_beside({}, change, later=False) == ""
+    assert moved_beside({ours: theirs}, change, later=True) == ours
+    assert [moved_beside({ours: 65536}, change, later=later) for later in (False, True)] == [ours, ""]
