@@ -59,7 +59,9 @@ def _spread_front_end(evidence: Evidence, finding: Finding, context: PlanContext
         value(evidence, finding, "node:host_cpu_busy:ratio"),
         evidence.thresholds.get("host_cpu_busy_high_ratio"),
     )
-    if busy is not None and high is not None and busy >= high:
+    if busy is None or high is None:
+        return NotApplicable("whether CPUs are left for more processes is unknown")
+    if busy >= high:
         return NotApplicable(
             f"{figure(busy, 'ratio')} of all CPUs are in use: more processes would share what there is"
         )

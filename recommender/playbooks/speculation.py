@@ -95,7 +95,9 @@ def _against(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
         return "it speculates already"
     full = value(evidence, finding, "replica:llm_kv_cache_usage:avg2m")
     high = evidence.thresholds.get("kv_cache_usage_high_ratio")
-    if full is not None and high is not None and full >= high:
+    if full is None or high is None:
+        return "how full the KV cache is is unknown: a draft would take some of it"
+    if full >= high:
         return f"{figure(full, 'ratio')} of the KV cache is in use: a draft would take some of it"
     return ""
 

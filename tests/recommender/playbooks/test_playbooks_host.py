@@ -25,7 +25,11 @@ CPU, THREAD, MEMORY = (
     Bottleneck.HOST_MEMORY_PRESSURE,
 )
 GIB = 2**30
-STREAMING = {"replica:llm_generation_tokens:rate5m": 6000.0, "node:host_engine_busiest_thread:ratio_rate2m": 0.99}
+STREAMING = {
+    "replica:llm_generation_tokens:rate5m": 6000.0,
+    "node:host_engine_busiest_thread:ratio_rate2m": 0.99,
+    "node:host_cpu_busy:ratio": 0.3,
+}
 SHORT = {"node:host_memory_available:ratio": 0.05, "node:host_oom_kills:increase30m": 1.0}
 HOST = {"host_memory_bytes": 512 * GIB}
 
@@ -64,7 +68,10 @@ def test_processes_are_not_added_where_they_do_not_help() -> None:
     assert "not more than" in refused(size(THREAD, "P15.7", evidence(STREAMING), given))
     full = evidence(STREAMING | {"node:host_cpu_busy:ratio": 0.95})
     assert "share what there is" in refused(size(CPU, "P15.2", full, context(version="0.32.0", api_server_processes=1)))
-    assert "unknown" in refused(size(THREAD, "P15.7", evidence({}), context(version="0.32.0", api_server_processes=1)))
+    given = context(version="0.32.0", api_server_processes=1)
+    for name in ("replica:llm_generation_tokens:rate5m", "node:host_cpu_busy:ratio"):
+        lacking = evidence({each: value for each, value in STREAMING.items() if each != name})
+        assert "unknown" in refused(size(THREAD, "P15.7", lacking, given))
     of_unknown_age = size(THREAD, "P15.7", evidence(STREAMING), context(version="0.24.0", api_server_processes=1))
     assert not hasattr(of_unknown_age, "new")  # a version that may not know the flag
 
