@@ -27,6 +27,7 @@ from recommender.inventory import Inventory, ServiceConfig
 from recommender.knobs import load
 from recommender.model import KnobValue, WorkflowState
 from recommender.rollout.states import TERMINAL
+from recommender.roofline_figures import roofline_figures
 from recommender.store import Store
 
 _LATENCY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -182,9 +183,8 @@ class InventoryCollector(Collector):
             labels=["service", "instance"],
         )
         for name, service in self._inventory.services.items():
-            if service.roofline is not None:
-                for fact, figure in service.roofline.facts().items():
-                    rooflines.add_metric([name, fact], figure)
+            for fact, figure in roofline_figures(name, service).items():
+                rooflines.add_metric([name, fact], figure)
             for objective, value in service.objectives.declared().items():
                 objectives.add_metric([name, objective], value)
             for target in self._inventory.targets(name):
