@@ -180,7 +180,7 @@ class ReadingClient:
         if status in _UNAUTHENTICATED:
             return NotAllowed(
                 f"{self._shown} answered {status}: it wants to know who asks. Give --bearer-token-file FILE, or "
-                "--username NAME with --password-file FILE; behind Mimir, Cortex or Loki's gateway also --tenant ID."
+                "--username NAME with --password-file FILE; behind Mimir or Cortex also --tenant ID."
             )
         if status in _REDIRECTED:
             return NotAllowed(

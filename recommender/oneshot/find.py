@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from recommender.contracts import Sample
-from recommender.oneshot.place import Machines, RawPlace, host_of
+from recommender.oneshot.place import Machines, RawPlace, host_of, pattern_of
 from recommender.oneshot.targets import PROBED, Service, Target, markers, services_of, targets_of
 from rules.pack import Rule
 from rules.syntax import Series, parse, walk
@@ -96,8 +96,9 @@ def raw(client: Instants, rules: Sequence[Rule], at: datetime, listed: dict[str,
         f'group by ({_MARKER_LABELS}) (last_over_time({{__name__=~"{names}",instance!=""}}[{seconds}s]))', at
     )
     every = {(one.labels.get("job", ""), one.labels["instance"]) for one in samples}
-    targets = targets_of(samples)
-    kept = {(target.job, target.instance) for target in targets}
+    once = targets_of(samples)
+    kept = {(target.job, target.instance) for target in once}
+    targets = _not_gone(client, once, names, at)
     existing = _existing(client, _raw_names(rules), at) if targets else frozenset()
     machines = _machines(client, at) if targets else Machines()
     return Raw(
@@ -107,6 +108,16 @@ def raw(client: Instants, rules: Sequence[Rule], at: datetime, listed: dict[str,
         whole=kept == every,
         twice=tuple(sorted({instance for _, instance in every - kept})),
     )
+
+
+def _not_gone(client: Instants, targets: Sequence[Target], names: str, at: datetime) -> list[Target]:
+    """Without engines that are not scraped any more: a replica that was taken away is not one that is down."""
+    if not targets:
+        return []
+    jobs = pattern_of(target.job for target in targets)
+    samples = client.instant(f'group by (job, instance) ({{__name__=~"{names}|up",job=~"{jobs}",instance!=""}})', at)
+    there = {(one.labels.get("job", ""), one.labels["instance"]) for one in samples}
+    return [target for target in targets if (target.job, target.instance) in there]
 
 
 def _raw_names(rules: Sequence[Rule]) -> list[str]:

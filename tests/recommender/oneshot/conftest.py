@@ -127,9 +127,13 @@ def machines(*, named: bool) -> list[Scraped]:
 
 @pytest.fixture(scope="session")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Targets without the labels `service` and `node`, in jobs that are named as a site names them."""
+    """Targets without the labels `service` and `node`, in jobs that are named as a site names them.
+
+    One more was there in the first minutes, and then was not scraped any more.
+    """
     targets = [engine.scraped(job=engine.service) for engine in engines()] + machines(named=False)
-    with prometheus(series_of(targets, STEPS), STEPS, AT, tmp_path_factory.mktemp("past")) as url:
+    gone = series_of([Scraped(vllm("light"), {"job": "taken-away", "instance": "10.0.0.8:8000"})], STEPS // 4)
+    with prometheus({**series_of(targets, STEPS), **gone}, STEPS, AT, tmp_path_factory.mktemp("past")) as url:
         yield url
 
 
