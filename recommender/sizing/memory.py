@@ -161,7 +161,7 @@ def _same_but_shares(before: MemorySetup, after: MemorySetup) -> bool:
 def _rest(engine: EngineMemory, setup: MemorySetup, capacity: float | None) -> float | None:
     """Weights and activations of one GPU: what the share leaves beside the KV cache that the engine tells."""
     computed = None if setup.weights is None else setup.weights + setup.activation_bytes
-    if capacity is None or setup.memory_fraction is None or setup.device_bytes is None:
+    if capacity is None or not setup.memory_fraction or setup.device_bytes is None:
         return computed
     if setup.kv_cache_bytes is not None or setup.kv_cache_tokens is not None or engine.share is Share.NONE:
         return computed

@@ -24,6 +24,7 @@ from recommender.playbooks.graphs import RAISE_GRAPHS
 from recommender.playbooks.kv_cache_pressure import RAISE_MEMORY
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_KV
+from recommender.playbooks.proofs import setup_proof
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.playbooks.slots import raise_slots
 from recommender.sizing import NotApplicable, lower_max_running
@@ -408,3 +409,11 @@ def test_slots_and_their_context_are_changed_only_while_both_are_what_the_plan_s
     assert moved_beside({ours: "32768"}, change, later=False) == moved_beside({}, change, later=False) == ""
     assert moved_beside({ours: theirs}, change, later=True) == ours
     assert [moved_beside({ours: 65536}, change, later=later) for later in (False, True)] == [ours, ""]
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "tensorrt_llm", "triton"])
+def test_an_engine_that_tells_a_share_of_nothing_crashes_no_proof(evidence_of: Make, engine: str) -> None:
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["h100_sxm"], tensor_parallel=1, weight_dtype="bf16", kv_dtype="bf16")
+    told = {"replica:llm_kv_cache_memory_fraction": 0.0, "replica:llm_kv_cache_capacity_tokens": 10_000.0}
+    proof = setup_proof(evidence_of(told), REPLICAS[0], service(engine, {}, facts=facts), weight_dtype="fp8")
+    assert proof.fits is not True
