@@ -99,7 +99,11 @@ def _late(evidence: Evidence) -> frozenset[Effect]:
 
 
 def _touch(cause: Finding, other: Finding) -> bool:
-    """Whether they share a replica; what is a service's, or sends requests elsewhere, touches all of them."""
+    """Whether the one is where the other is; what is a service's, or sends requests elsewhere, is everywhere.
+
+    Of a symptom a part is enough. A cause on more replicas than the other has a reason of its own.
+    """
     if not cause.instances or not other.instances or cause.bottleneck in SPREADS:
         return True
-    return not set(cause.instances).isdisjoint(other.instances)
+    there = set(cause.instances)
+    return not there.isdisjoint(other.instances) if is_symptom(other) else there.issuperset(other.instances)

@@ -5,8 +5,8 @@ Prometheus does not have: the shipped default is not put in its place, because t
 rules that a site runs. Of a fleet most answers are never shown, so their words are found when they are asked for.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
 from typing import NamedTuple
 
@@ -90,6 +90,12 @@ class Scope:
 
     evidence: Evidence
     instance: str | None = None
+    _own: Mapping[str, Reading] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        of = self.evidence.service_readings
+        own = of if self.instance is None else self.evidence.replica_readings.get(self.instance, {})
+        object.__setattr__(self, "_own", own)  # found once: every check of a replica reads it
 
     def reading(self, signal: str) -> Reading:
         """The reading of a signal, by its level; with value None when it is absent."""
@@ -106,10 +112,9 @@ class Scope:
         return None if found is None else found.value
 
     def _found(self, signal: str) -> Reading | None:
-        if self.instance is None or signal.startswith("service:"):
+        if signal.startswith("service:"):
             return self.evidence.service_readings.get(signal)
-        of = self.evidence.replica_readings.get(self.instance)
-        return None if of is None else of.get(signal)
+        return self._own.get(signal)
 
     def _of(self, signal: str) -> str | None:
         return None if signal.startswith("service:") else self.instance
@@ -250,7 +255,7 @@ class Scope:
 
 def any_of(*answers: Answer) -> Answer:
     """At least one agrees; unknown when none does and one is unknown."""
-    agrees = kleene_or(one.agrees for one in answers)
+    agrees = kleene_or([one.agrees for one in answers])
     if agrees:
         shown = tuple(one for one in answers if one.agrees)
         return _joined(shown, answers, agrees=agrees, words=(" and ", " or "))
@@ -259,18 +264,13 @@ def any_of(*answers: Answer) -> Answer:
 
 def all_of(*answers: Answer) -> Answer:
     """All agree; unknown when none disagrees and one is unknown."""
-    inverse = kleene_or(None if one.agrees is None else not one.agrees for one in answers)
+    inverse = kleene_or([None if one.agrees is None else not one.agrees for one in answers])
     return _joined(answers, answers, agrees=None if inverse is None else not inverse, words=(" and ", " and "))
 
 
-def kleene_or(values: Iterable[bool | None]) -> bool | None:
+def kleene_or(values: Collection[bool | None]) -> bool | None:
     """Three-valued or."""
-    unknown = False
-    for value in values:
-        if value:
-            return True
-        unknown = unknown or value is None
-    return None if unknown else False
+    return True if True in values else None if None in values else False
 
 
 def _joined(

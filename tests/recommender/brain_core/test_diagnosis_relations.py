@@ -70,15 +70,23 @@ def test_a_replica_that_is_away_is_why_its_siblings_are_full_and_the_chain_says_
     assert set(roles(diagnosis).values()) == {Role.ROOT, Role.CONSEQUENCE}
 
 
-@pytest.mark.parametrize("where", [(R1,), (R2,)])
+@pytest.mark.parametrize(
+    ("away", "broken", "root"),
+    [
+        ((R1,), (R1,), B.GPU_FAULT),
+        ((R1,), (R1, R2), B.GPU_FAULT),
+        ((R1,), (R2,), B.TARGET_DOWN),
+        ((R1, R3), (R1,), B.TARGET_DOWN),  # the other has a reason of its own
+    ],
+)
 def test_a_broken_gpu_is_why_the_engine_on_it_is_away_and_no_other(
-    evidence_of: Builder, signals: Signals, where: tuple[str, ...]
+    evidence_of: Builder, signals: Signals, away: tuple[str, ...], broken: tuple[str, ...], root: Bottleneck
 ) -> None:
     down = signals("steady") | {"replica:llm_up": 0.0, "gpu:gpu_up": 0.0}
-    evidence = at(evidence_of(down, (B.TARGET_DOWN, B.GPU_FAULT)), target_down=(R1,), gpu_fault=where)
+    evidence = at(evidence_of(down, (B.TARGET_DOWN, B.GPU_FAULT)), target_down=away, gpu_fault=broken)
     diagnosis = diagnose(evidence, frozenset({B.TARGET_DOWN}))
     assert diagnosis.root is not None
-    assert diagnosis.root.bottleneck is (B.GPU_FAULT if where == (R1,) else B.TARGET_DOWN)
+    assert diagnosis.root.bottleneck is root
 
 
 @pytest.mark.parametrize(("kills", "root"), [(1.0, B.HOST_MEMORY_PRESSURE), (0.0, B.TARGET_DOWN)])
