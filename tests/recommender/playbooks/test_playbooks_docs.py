@@ -5,8 +5,9 @@ from click.testing import CliRunner
 from recommender.knobs import engines, load
 from recommender.model import Change
 from recommender.playbooks import PLAYBOOKS, Advice
-from recommender.playbooks.docs import PAGE, build, described, playbooks_page
+from recommender.playbooks.docs import PAGE, build, described, playbooks_page, settings
 from recommender.sizing import NotApplicable
+from recommender.tuning_config import TuningConfig
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import ONE, TWO, context, evidence, facts, finding
 
@@ -69,3 +70,11 @@ def test_a_change_is_of_the_knob_that_the_page_names() -> None:
             assert outcome.knob == rows[each.id].knob
             found.add(each.id)
     assert found == {"P01.2", "P01.3", "P01.4", "P01.5", "P01.6"}
+
+
+def test_every_setting_of_tuning_is_on_one_of_the_two_pages() -> None:
+    plans = (PAGE.parent / "plans.md").read_text(encoding="utf-8")
+    grouped = {"playbooks", "success", "ledger"}  # by their own keys; the ledger has a page of its own
+    for name in TuningConfig.model_fields.keys() - grouped:
+        assert (name in settings()) != (f"| `{name}` |" in plans), name
+    assert settings().keys() <= TuningConfig.model_fields.keys()
