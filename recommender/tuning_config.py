@@ -131,12 +131,14 @@ class TuningConfig(_Config):
     prefix_reuse_ratio: Ratio | None = None  # r*: share of prompt tokens seen before (B09), from the team
 
     # -- precision and speculation (P02 no. 7, P05 no. 5, P06 no. 3-5)
+    int4_max_batch: Tokens = 32  # §2.7: 4-bit weights gain to a batch of 16-32, and fade by 64-128
     fp8_kv_context_tokens: Tokens = 7000  # §2.7: below it, and with room for KV, FP8 KV brings nothing
     quality_max_drop_ratio: Ratio = 0.01  # §7.2 no. 7: accuracy of at least 99 % of the baseline
     speculative_tokens: Tokens = 3  # drafted per verification where none is set
     speculation_acceptance: Ratio = 0.6  # [G]: of drafted tokens, before there is a measurement
     speculation_draft_cost: Amount = 0.05  # [G]: a draft step over a step of the model
     speculation_min_speedup: Factor = 1.15  # §2.7: enable above
+    speculation_room: Ratio = 0.5  # P06 no. 5: running·(k + 1) below this share of the ridge batch
     speculation_min_acceptance: Ratio = 0.4  # P06: roll back below
 
     # -- device memory (P01)
@@ -157,6 +159,10 @@ class TuningConfig(_Config):
     model_file_headroom: Factor = 1.5  # P16 [G]: host memory over the model file, where weights are mapped from it
     host_memory_bytes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # of a node, from the team
     host_cores: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # physical, of a node, from the team
+
+    # -- networks and errors: P18 and P25
+    kv_transfer_link_share: Ratio = 0.5  # B18 [G]: of a link, for KV that goes from prefill to decode
+    error_replica_ratio: Factor = 3.0  # [G]: errors of one replica over those of the others that make them its own
 
     # -- money: P10 and P24
     gpu_price_per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}  # from the team, by GPU

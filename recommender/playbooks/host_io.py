@@ -7,8 +7,6 @@ from recommender.playbooks.seen import ask, nodes_of, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.memory import kv_bytes_per_token
 
-_LINK_SHARE = 0.5  # B18 [G]: of a link, for KV that goes from prefill to decode
-
 
 def _unload_disk(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     waits = figure(value(evidence, finding, "node:host_disk_await_seconds"), "seconds")
@@ -46,7 +44,7 @@ def _transfers(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
 
 
 def _kv_traffic(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
-    advice = f"use RDMA and jumbo frames, and keep it below {_LINK_SHARE:.0%} of the link"
+    advice = f"use RDMA and jumbo frames, and keep it below {context.tuning.kv_transfer_link_share:.0%} of the link"
     rate, facts = value(evidence, finding, "replica:llm_prompt_tokens:rate5m"), context.facts
     if facts.model is None or facts.kv_dtype is None or rate is None:
         return f"KV transfer between prefill and decode ({advice})"

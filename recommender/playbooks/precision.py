@@ -19,7 +19,6 @@ from recommender.playbooks.seen import burning, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import model_weight_bytes
 
-_INT4_BATCH = 32  # tuning §2.7: near 4 times a layer to a batch of 16-32, fading by 64-128
 _WIDE_HEAD = 256  # tuning §2.7: FP8 KV makes the quadratic term of TTFT 1.6 times as long
 
 
@@ -56,7 +55,7 @@ def _weights(
     new = next_weights(facts.weight_dtype, facts.gpu, engine)
     if new is None:
         return NotApplicable(f"weights in {facts.weight_dtype} are the end of the ladder")
-    if against := _weights_harm(purpose, new, facts.gpu, evidence, finding):
+    if against := _weights_harm(purpose, new, facts.gpu, evidence, finding, context.tuning.int4_max_batch):
         return NotApplicable(against)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move:  # noqa: ARG001 - Sizer's signature
@@ -70,7 +69,9 @@ def _weights(
     return move("weight_quantization", evidence, finding, context, size=size, reason=reason)
 
 
-def _weights_harm(purpose: Purpose, new: str, gpu: Gpu, evidence: Evidence, finding: Finding) -> str:
+def _weights_harm(  # noqa: PLR0917 - one question
+    purpose: Purpose, new: str, gpu: Gpu, evidence: Evidence, finding: Finding, largest: int
+) -> str:
     """Why a step would bring nothing here (tuning §2.7, last column); empty when nothing known speaks against it."""
     batch = value(evidence, finding, "replica:llm_requests_running:max2m")
     if purpose is Purpose.COST and (why := burning(evidence)):
@@ -80,8 +81,8 @@ def _weights_harm(purpose: Purpose, new: str, gpu: Gpu, evidence: Evidence, find
     if purpose in {Purpose.DECODE, Purpose.COST} and new == "int4":
         if batch is None:
             return "how many requests run at once is unknown: the gain of 4-bit weights is gone at a batch of 64"
-        if batch > _INT4_BATCH:
-            return f"{figure(batch)} requests run at once: the gain of 4-bit weights fades above {_INT4_BATCH}"
+        if batch > largest:
+            return f"{figure(batch)} requests run at once: the gain of 4-bit weights fades above {largest}"
     return ""
 
 

@@ -11,10 +11,10 @@ from recommender.playbooks.base import PlanContext
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, predicted, published, ttft_guard
 from recommender.playbooks.proofs import CAPACITY, kv_bytes_of_token
 from recommender.sizing.footprint import model_weight_bytes
+from recommender.sizing.roofline import efficiency
 
 SIXTEEN_BITS = frozenset({"fp32", "bf16", "fp16"})
 EIGHT_BITS = frozenset({"fp8", "int8", "q8_0"})
-_WEIGHT_EFFICIENCY, _KV_EFFICIENCY, _KV8_EFFICIENCY = 0.70, 0.88, 0.83  # tuning §2.2: what of the bandwidth is reached
 
 
 class Purpose(StrEnum):
@@ -103,11 +103,15 @@ def _itl(change: Change, evidence: Evidence, canary: str, context: PlanContext) 
 
 
 def _step_ratio(change: Change, kv: float, context: PlanContext) -> float:
+    """Time of a step after over before, by the bytes that it reads and what of the bandwidth is reached (§2.2)."""
     facts = context.facts
     if facts.model is None or facts.weight_dtype is None or facts.tensor_parallel is None:
         return 1.0
     weights = partial(model_weight_bytes, facts.model, ranks=facts.tensor_parallel)
-    before = weights(facts.weight_dtype) / _WEIGHT_EFFICIENCY + kv / _KV_EFFICIENCY
+    capability = 0.0 if facts.gpu is None else facts.gpu.compute_capability
+    now = efficiency(capability, facts.kv_dtype, facts.model.parameters)
+    before = weights(facts.weight_dtype) / now.weights + kv / now.kv
     if change.knob == "kv_cache_dtype":
-        return (weights(facts.weight_dtype) / _WEIGHT_EFFICIENCY + kv / 2 / _KV8_EFFICIENCY) / before
-    return (weights(str(change.new)) / _WEIGHT_EFFICIENCY + kv / _KV_EFFICIENCY) / before
+        then = efficiency(capability, str(change.new), facts.model.parameters)
+        return (weights(facts.weight_dtype) / then.weights + kv / 2 / then.kv) / before
+    return (weights(str(change.new)) / now.weights + kv / now.kv) / before

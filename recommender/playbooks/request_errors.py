@@ -30,7 +30,7 @@ def _sort(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     if len(by_replica) > 1:
         first = max(sorted(by_replica), key=lambda i: by_replica[i])
         rest = [share for i, share in by_replica.items() if i != first]
-        alone = by_replica[first] > 0 and by_replica[first] > 3 * max(rest)
+        alone = by_replica[first] > 0 and by_replica[first] > context.tuning.error_replica_ratio * max(rest)
         where = (
             f" Most fail on {first} ({figure(by_replica[first], 'ratio')}): drain it and read its log (out of device "
             "memory, a lost GPU, a crashed worker)."

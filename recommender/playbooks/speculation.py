@@ -20,7 +20,6 @@ from recommender.sizing.speculation import speed_up
 _DRAFTED = "replica:llm_spec_draft_tokens:rate5m"
 _ACCEPTED = "replica:llm_spec_accepted_tokens:rate5m"
 _RUNNING = "replica:llm_requests_running:max2m"
-_ROOM = 0.5  # P06 no. 5: running·(k + 1) below half of the ridge batch
 _BREAK_EVEN = 1.0  # tuning §2.7: off below
 
 
@@ -74,7 +73,7 @@ def _start(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
             context.asks("gpu", "weight_dtype"),
         )
     step = running * (tuning.speculative_tokens + 1)
-    if step >= _ROOM * limit:
+    if step >= tuning.speculation_room * limit:
         return NotApplicable(
             f"{running:.0f} requests with {tuning.speculative_tokens} drafted tokens each are {step:.0f} tokens a "
             "step, not "
