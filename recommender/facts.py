@@ -103,6 +103,9 @@ def facts_of(service: ServiceConfig | None, evidence: Evidence, files: telling.F
 
 def _gpu(gathering: _Gathering, config: ServiceConfig, evidence: Evidence, ask: Ask) -> Gpu | None:
     """The product, with the memory that its driver counts where that is known."""
+    if unlisted := telling.unlisted_products(evidence):
+        found = f"{' and '.join(unlisted)} has no row in the table of GPUs; where one is close enough, {ask.how}"
+        ask = ask.model_copy(update={"how": found})
     gpu = gathering.choose("gpu", telling.gpus(config, evidence), ask, lambda each: each.name)
     if gpu is None:
         return None

@@ -1,5 +1,6 @@
 """Who says what of a service's model and hardware: the engine, its devices, its configuration file, the inventory."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -14,6 +15,7 @@ T = TypeVar("T")
 Files = Mapping[str, Mapping[str, KnobValue]]  # instance -> neutral name -> value that its configuration file sets
 _TENSOR_PARALLEL = "replica:llm_tensor_parallel_size"
 _FREE, _USED = "gpu:gpu_memory_free_bytes", "gpu:gpu_memory_used:ratio"
+_PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/-]{0,60}")
 _NOTHING = frozenset({"", "none", "null"})  # how engines spell that nothing is set
 
 
@@ -59,6 +61,12 @@ def gpus(config: ServiceConfig, evidence: Evidence) -> list[Said[Gpu]]:
     if config.roofline is not None:
         said.append(Said(GPUS[config.roofline.gpu], "inventory: roofline.gpu"))
     return said
+
+
+def unlisted_products(evidence: Evidence) -> tuple[str, ...]:
+    """Names that drivers give and the table lacks; what is no product's name is not repeated."""
+    names = {each.value for each in told(evidence, "gpu_name") if gpu_of_product(each.value) is None}
+    return tuple(sorted(name for name in names if _PRODUCT.fullmatch(name)))
 
 
 def counts(config: ServiceConfig) -> list[Said[int]]:

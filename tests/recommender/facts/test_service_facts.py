@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recommender.errors import ConfigError
 from recommender.facts import ServiceFacts, facts_of
 from recommender.gpus import GPUS, Link, gpu_of_product
 from recommender.inventory import ServiceConfig
@@ -188,6 +189,30 @@ def test_a_slice_of_a_gpu_is_not_the_gpu() -> None:
     assert facts.gpu is None
     assert "counts 10 GB" in asked(facts)["gpu"]
     assert "gpu" not in facts.sources
+
+
+def test_a_product_without_a_row_is_named_and_the_inventory_may_say_which_is_close() -> None:
+    told = evidence({"gpu_name": "NVIDIA A100 80GB PCIe"})
+    assert facts_of(None, told).gpu is None
+    assert "NVIDIA A100 80GB PCIe has no row in the table of GPUs" in asked(facts_of(None, told))["gpu"]
+    assert facts_of(service("hardware: {gpu: a100_80gb}"), told).gpu is GPUS["a100_80gb"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("model_confg: x", "unknown key 'model_confg' in services.chat; did you mean 'model_config'?"),
+        ("hardware: {gpus: 2}", "unknown key 'gpus' in services.chat.hardware; did you mean 'gpu'?"),
+        ("hardware: {gpu: h1000}", "'h1000' is not a known GPU; use one of t4, l4,"),
+        ("hardware: {weight_dtype: gptq}", "'gptq' is not a known type of weights; use one of fp32, bf16,"),
+        ("hardware: {gpus_per_replica: 0}", "services.chat.hardware.gpus_per_replica"),
+        ("model_config: ''", "services.chat.model_config"),
+    ],
+)
+def test_a_mistake_in_the_inventory_is_told_with_its_line_and_mend(text: str, error: str) -> None:
+    with pytest.raises(ConfigError, match=r"inventory.yml line 2: ") as caught:
+        service(text)
+    assert error in str(caught.value)
 
 
 def test_a_hostile_name_is_no_known_model_and_reaches_no_ask() -> None:
