@@ -35,8 +35,7 @@ def _scale_out(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
     ready = "minutes" if context.start_seconds is None else figure(context.start_seconds, "seconds")
     return Advice(
         f"Run {needed:g} replicas instead of {replicas:g}: demand is forecast to be {figure(forecast, 'ratio')} of "
-        "what "
-        f"they can take{formula}. Start them now, for a replica needs {ready} until it serves."
+        f"what they can take{formula}. Start them now, for a replica needs {ready} until it serves."
     )
 
 
@@ -54,10 +53,8 @@ def _scale_in(evidence: Evidence, finding: Finding, context: PlanContext) -> Adv
     saved = "" if price is None else f" That saves {price * (replicas - after) * 24:.4g} a day."
     return Advice(
         f"Run {after:g} replicas instead of {replicas:g}: {usage} of what they can take would be in use.{saved} "
-        f"{which}. "
-        "Stop sending it requests, wait until those that it has are done (two minutes at least), then stop it. Wait "
-        "half "
-        "an hour before the next, and go back at once when an error budget burns."
+        f"{which}. Stop sending it requests, wait until those that it has are done (two minutes at least), then stop "
+        "it. Wait half an hour before the next, and go back at once when an error budget burns."
     )
 
 
@@ -73,8 +70,7 @@ def _fill(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice 
     share = figure((replicas - desired) / replicas, "ratio")
     return Advice(
         f"{desired:g} replicas are desired and {replicas:g} are there: {share} of the cost is for nothing. Scale in by "
-        "one "
-        "at a time; give GPUs back that are held for nothing."
+        "one at a time; give GPUs back that are held for nothing."
     )
 
 

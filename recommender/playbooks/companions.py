@@ -54,9 +54,8 @@ def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice 
     if facts.model is None or facts.kv_dtype is None or computed is None:
         return Advice(
             f"The external cache beside {evicting[0]} drops entries. Give max_local_cpu_size (GiB a worker, pinned) "
-            "what "
-            f"is asked again within {tuning.kv_reuse_window_seconds:.0f} s: tokens computed a second · bytes of a "
-            "token.",
+            f"what is asked again within {tuning.kv_reuse_window_seconds:.0f} s: tokens computed a second · bytes of "
+            "a token.",
             context.asks("model", "kv_dtype"),
         )
     each = kv_bytes_per_token(facts.model, facts.kv_dtype)
@@ -71,10 +70,9 @@ def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice 
     workers = facts.tensor_parallel or 1
     return Advice(
         f"The external cache beside {evicting[0]} drops {figure(evidence.value(_EVICTIONS, evicting[0]))} entries a "
-        f"second. Set max_local_cpu_size (LMCACHE_MAX_LOCAL_CPU_SIZE) to {max(1, math.ceil(new / workers / _GIB))} GiB "
-        "for "
-        f"each of {workers} workers: {formula}{limit}. It acts when the engine starts; POST /conf takes it and "
-        "allocates nothing.",
+        f"second. Set max_local_cpu_size (LMCACHE_MAX_LOCAL_CPU_SIZE) to {max(1, math.ceil(new / workers / _GIB))} "
+        f"GiB for each of {workers} workers: {formula}{limit}. It acts when the engine starts; POST /conf takes it "
+        "and allocates nothing.",
         asked if room is None else (),
     )
 
@@ -109,8 +107,7 @@ def _switch(evidence: Evidence, finding: Finding, context: PlanContext) -> Advic
         return Advice(
             f"The external cache beside {broken[0]} says that it is not healthy: look at its server, disk and network. "
             f"Until it is mended let the engine go without (curl -X PUT {_API}/bypass/add), and take it back "
-            "afterwards "
-            "(/bypass/remove)."
+            "afterwards (/bypass/remove)."
         )
     low, hits = evidence.thresholds.get("external_cache_hit_low_ratio"), _hit_ratio(evidence, beside)
     if hits is None or low is None:
@@ -140,9 +137,8 @@ def _clear(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice
         return NotApplicable("the external cache is not full of what nobody finds")
     return Advice(
         f"The external cache beside {full[0]} is full and {figure(hits, 'ratio')} of the tokens are found in it: after "
-        "a "
-        "change of model, chunk size or KV type its entries are of no use. Clear it, live: "
-        f"curl -X DELETE {_API}/cache/clear; hits come back within the reuse window."
+        "a change of model, chunk size or KV type its entries are of no use. Clear it, live: curl -X DELETE "
+        f"{_API}/cache/clear; hits come back within the reuse window."
     )
 
 

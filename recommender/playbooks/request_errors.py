@@ -23,8 +23,7 @@ def _sort(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     told = (
         f"{figure(evidence.value(_FAILURES), 'ratio')} of requests end in an error, "
         f"{figure(evidence.value('service:llm_request_aborts:ratio_rate5m'), 'ratio')} are aborted by their clients "
-        "and "
-        f"{figure(evidence.value(_REJECTED), 'ratio')} are turned away."
+        f"and {figure(evidence.value(_REJECTED), 'ratio')} are turned away."
     )
     where = ""
     if len(by_replica) > 1:
@@ -40,8 +39,7 @@ def _sort(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
         )
     return Advice(
         f"{told}{where} By code: 429 and 503 are a limit of the engine or gateway, 4xx with a length are prompts "
-        "beyond "
-        "the context, 5xx are the engine's own; aborts that rise with TTFT are clients that gave up."
+        "beyond the context, 5xx are the engine's own; aborts that rise with TTFT are clients that gave up."
     )
 
 
@@ -60,8 +58,7 @@ def _context_limit(evidence: Evidence, finding: Finding, context: PlanContext) -
     if limit is None or not bounds:
         return Advice(
             f"Where errors are of prompts that are too long: what {turned} is, or what the model and the KV cache "
-            "hold, "
-            "is unknown; answer such callers with the limit, or raise it as far as both allow.",
+            "hold, is unknown; answer such callers with the limit, or raise it as far as both allow.",
             context.asks("model") if model is None else (),
         )
     most = min(bounds)
@@ -72,10 +69,8 @@ def _context_limit(evidence: Evidence, finding: Finding, context: PlanContext) -
         )
     return Advice(
         f"Where errors are of prompts that are too long: {turned} is {limit:.0f}; the model takes {figure(trained)} "
-        "and "
-        f"the KV cache {figure(capacity)} tokens, so up to {most:.0f} one request fits, at the price of others that "
-        "run "
-        "beside it."
+        f"and the KV cache {figure(capacity)} tokens, so up to {most:.0f} one request fits, at the price of others "
+        "that run beside it."
     )
 
 

@@ -70,8 +70,7 @@ def _other_gpu(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
     if facts.gpu is None or load is None:
         return Advice(
             "A cheaper GPU that keeps the objectives makes each token cheaper, most where the present one is idle. "
-            "Which "
-            "one cannot be said without the model, its types and the GPU, and without what the replicas do now.",
+            "Which one cannot be said without the model, its types and the GPU, and without what the replicas do now.",
             context.asks("gpu", "model", "weight_dtype", "kv_dtype", "tensor_parallel"),
         )
     price = prices.get(facts.gpu.name) or _price_of_one(context)
@@ -91,8 +90,7 @@ def _other_gpu(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
         f"{best.gpu.name} instead of {facts.gpu.name} would make a token cost {best.cost_ratio:.2f} of what it does: "
         f"{prices[best.gpu.name]:g}/{price:g} of the price for {best.time_ratio:.2f} of the time "
         f"({figure(load.prefill_share, 'ratio')} of it computing prompts). Objectives and memory hold by this "
-        "estimate; "
-        f"prove it with one replica.{f' Others: {rest}.' if rest else ''}"
+        f"estimate; prove it with one replica.{f' Others: {rest}.' if rest else ''}"
     )
 
 
@@ -149,10 +147,8 @@ def _fewer_gpus(evidence: Evidence, finding: Finding, context: PlanContext) -> A
     fits = "It fits" if proof.fits else "Whether it fits cannot be shown"
     return Advice(
         f"Two replicas of {size // 2} GPUs serve more than one of {size}: tensor parallelism over {size} gives 0.4 to "
-        "0.8 "
-        f"of their sum (tuning §2.6). Set {handle('tensor_parallel_size', context) or 'tensor parallelism'} to "
-        f"{size // 2}. "
-        f"{fits}: {proof.text}. Each token takes longer, so keep an eye on ITL.",
+        f"0.8 of their sum (tuning §2.6). Set {handle('tensor_parallel_size', context) or 'tensor parallelism'} to "
+        f"{size // 2}. {fits}: {proof.text}. Each token takes longer, so keep an eye on ITL.",
         () if proof.fits else context.asks(*proof.missing),
     )
 

@@ -33,8 +33,8 @@ def _which_promise(evidence: Evidence, finding: Finding, context: PlanContext) -
         return NotApplicable("each promise that can be read is kept at this moment: the burn is of the hours before")
     return Advice(
         f"{'; '.join(broken)}. No cause is confirmed: send batch work elsewhere while it lasts, and at most half of "
-        "the "
-        "places to it; take back a roll-out that began within two hours; add replicas where ITL grows with the batch."
+        "the places to it; take back a roll-out that began within two hours; add replicas where ITL grows with the "
+        "batch."
     )
 
 

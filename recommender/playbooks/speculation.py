@@ -67,17 +67,15 @@ def _start(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
     if isinstance(gain, NotApplicable) or limit is None or running is None:
         return Advice(
             f"Speculative decoding ({handle('speculative_decoding', context)}) helps where arithmetic is idle: while "
-            "the "
-            f"batch times {tuning.speculative_tokens + 1} stays below half of the batch from which arithmetic limits. "
-            "Whether it does is unknown.",
+            f"the batch times {tuning.speculative_tokens + 1} stays below half of the batch from which arithmetic "
+            "limits. Whether it does is unknown.",
             context.asks("gpu", "weight_dtype"),
         )
     step = running * (tuning.speculative_tokens + 1)
     if step >= tuning.speculation_room * limit:
         return NotApplicable(
             f"{running:.0f} requests with {tuning.speculative_tokens} drafted tokens each are {step:.0f} tokens a "
-            "step, not "
-            f"below half of {limit:.0f}, from where arithmetic limits: speculation would slow them down"
+            f"step, not below half of {limit:.0f}, from where arithmetic limits: speculation would slow them down"
         )
     if gain.value < tuning.speculation_min_speedup:
         return NotApplicable(f"S = {gain.formula} = {gain.value:.3g} is below {tuning.speculation_min_speedup:g}")
@@ -125,8 +123,7 @@ def _start_by(
         f"{reason} Try speculation with {tokens} drafted tokens on one replica ({turned}){example}: {formula}. A draft "
         "head made for the model (EAGLE-3, MTP) accepts more than n-grams, which help where answers repeat their "
         f"prompts. Take it back when fewer than {figure(context.tuning.speculation_min_acceptance, 'ratio')} of the "
-        "drafted "
-        "tokens are accepted."
+        "drafted tokens are accepted."
     )
 
 
@@ -223,8 +220,7 @@ def _effects(change: Change, evidence: Evidence, canary: str, context: PlanConte
 
 _ROLLBACK = (
     "When errors rise by half a percentage point, TTFT p95 passes its guard or tokens per second do not improve, the "
-    "old "
-    "value is written back and the replicas that have the new one are restarted."
+    "old value is written back and the replicas that have the new one are restarted."
 )
 
 
