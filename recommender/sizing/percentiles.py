@@ -33,8 +33,9 @@ class FirstToken:
 def ttft(parts: FirstToken, quantile: float) -> float:
     """The quantile of time to first token, seconds."""
     queue = _queue(parts, quantile)
-    # Who waits long in the queue is not the one with the longest prompt: quantiles do not add up.
-    rest = 0.5 if queue > 0 else quantile
+    # Who waits long in the queue is not the one with the longest prompt: quantiles do not add up. And who does not
+    # wait is a lower quantile of all than of those who do not.
+    rest = 0.5 if queue > 0 else min(0.99, quantile / (1 - parts.queue_probability))
     neighbours = poisson_quantile(parts.prompts_per_step, rest)
     tokens = spread_quantile(parts.prompt_tokens, parts.prompt_cv, rest) + neighbours * parts.prompt_tokens
     return (

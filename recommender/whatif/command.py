@@ -22,7 +22,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _NOT_ENOUGH = 3  # as `optiinfra diagnose` has it
 _TIMEOUT_SECONDS = 30.0
 _EPILOG = """\
-Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unknown that no prediction goes without.
+Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unknown that the prediction needs.
 
 \b
   optiinfra whatif chat --set max_running_requests=256
@@ -73,7 +73,7 @@ def whatif(
     except (RecommenderError, ApiError) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(answer.model_dump_json(indent=2) + "\n" if shape == "json" else text(answer), nl=False)
-    if not answer.metrics:
+    if answer.limited_by_after is None:
         sys.exit(_NOT_ENOUGH)
 
 

@@ -56,8 +56,9 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
         engine_version=context.engine_version,
         settings=settings,
         load=found.load_text,
+        load_after=", ".join(f"{name} {value:g}" for name, value in _given(wish)),
         step=text,
-        inputs=_inputs(after, found),
+        inputs=_inputs(after, found, wish),
         metrics=metrics,
         limited_by=limits[0],
         limited_by_after=limits[1],
@@ -217,7 +218,7 @@ _LOAD = (
 )
 
 
-def _inputs(after: _Point | None, found: Gathered) -> tuple[Input, ...]:
+def _inputs(after: _Point | None, found: Gathered, wish: Wish) -> tuple[Input, ...]:
     shapes = (found.shape, None if after is None else after.shape)
     loads = (found.load, None if after is None else after.load)
     rows = []
@@ -225,13 +226,19 @@ def _inputs(after: _Point | None, found: Gathered) -> tuple[Input, ...]:
         for name, unit in figures:
             before, then = (None if one is None else getattr(one, name) for one in (first, second))
             if before is not None or then is not None or name not in {"arrivals_per_second", "clients"}:
-                rows.append(Input(name=name, unit=unit, before=before, after=then, source=_source(name, found)))
+                rows.append(Input(name=name, unit=unit, before=before, after=then, source=_source(name, found, wish)))
     return tuple(rows)
 
 
-def _source(name: str, found: Gathered) -> str:
+def _given(wish: Wish) -> list[tuple[str, float]]:
+    """What the wish says of the load, by name."""
+    return [(name, value) for name, value in wish.load if value is not None]
+
+
+def _source(name: str, found: Gathered, wish: Wish) -> str:
+    asked = "; after as asked" if name in dict(_given(wish)) else ""
     key = "demand" if name in {"clients", "arrivals_per_second"} else name
-    return found.sources.get(key, "lengths are taken as equal" if name == "output_cv" else "unknown")
+    return found.sources.get(key, "lengths are taken as equal" if name == "output_cv" else "unknown") + asked
 
 
 def _asks(found: Gathered, missing: tuple[str, ...], context: PlanContext) -> tuple[Ask, ...]:

@@ -36,7 +36,7 @@ class Setting(Model):
     """One knob of the wish, as the engine has it."""
 
     knob: str
-    flag: str
+    flag: str  # of a switch the one that gives the new value
     old: KnobValue | None  # None: unknown
     new: KnobValue
     engine_new: KnobValue | None  # None: had by leaving the flag out
@@ -87,6 +87,7 @@ class WhatIf(Model):
     engine_version: str | None
     settings: tuple[Setting, ...]
     load: str  # in words
+    load_after: str  # likewise; empty where it stays
     step: str  # in words, with its source
     inputs: tuple[Input, ...]
     metrics: tuple[Metric, ...] = ()

@@ -94,7 +94,7 @@ def _unfit(knob: Knob, value: KnobValue, context: PlanContext) -> list[str]:
 def _setting(knob: Knob, value: KnobValue, old: KnobValue | None, context: PlanContext) -> Setting:
     return Setting(
         knob=knob.name,
-        flag=knob.label,
+        flag=knob.flag_off if value is False and knob.flag_off else knob.label,
         old=old,
         new=value,
         engine_new=None if knob.is_unset(value) else knob.to_engine(value),

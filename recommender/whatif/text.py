@@ -20,7 +20,7 @@ def _lines(answer: WhatIf) -> Iterator[str]:
     yield ""
     for setting in answer.settings:
         yield from _setting(setting)
-    yield f"Load: {answer.load}"
+    yield f"Load: {answer.load}" + (f"; after: {answer.load_after}" if answer.load_after else "")
     yield f"Step: {answer.step}"
     if answer.memory is not None:
         verdict = {True: "fits", False: "DOES NOT FIT", None: "unknown"}[answer.memory.fits]
@@ -48,9 +48,16 @@ def _lines(answer: WhatIf) -> Iterator[str]:
 
 def _setting(setting: Setting) -> Iterator[str]:
     old = "unknown" if setting.old is None else _value(setting.knob, setting.old)
-    engine = "left out" if setting.engine_new is None else f"{setting.engine_new}"
-    yield f"{setting.knob}: {old} → {_value(setting.knob, setting.new)}   {setting.flag} {engine}"
+    yield f"{setting.knob}: {old} → {_value(setting.knob, setting.new)}   {_written(setting)}"
     yield f"    {setting.apply}, risk {setting.risk}: {setting.cost}"
+
+
+def _written(setting: Setting) -> str:
+    """As the engine's command line has it; a switch is a flag without a value."""
+    if setting.engine_new is None:
+        return f"{setting.flag} left out"
+    switch = isinstance(setting.engine_new, bool) and (setting.engine_new or setting.flag.startswith("--no"))
+    return setting.flag if switch else f"{setting.flag} {setting.engine_new}"
 
 
 def _value(knob: str, value: KnobValue) -> str:
@@ -80,7 +87,10 @@ def _metric(metric: Metric) -> Sequence[str]:
 
 
 def _input(row: Input) -> Sequence[str]:
-    return (row.name, figure(row.before, row.unit), figure(row.after, row.unit), row.source)
+    # A load is arrivals or clients, never both: the other one is none, not unknown.
+    none = "-" if row.name in {"arrivals_per_second", "clients"} else "unknown"
+    before, after = (none if value is None else figure(value, row.unit) for value in (row.before, row.after))
+    return (row.name, before, after, row.source)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
