@@ -44,6 +44,7 @@ lint: setup ## Style, types, import contract, generated files
 	@$(BIN)/optiinfra build rules --check
 	@$(BIN)/optiinfra build dashboards --check
 	@$(BIN)/optiinfra build docs --check
+	@$(BIN)/optiinfra build knobs --check
 
 fmt: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .
@@ -53,6 +54,7 @@ generate: setup ## Write the generated rules, dashboards and container configura
 	@$(BIN)/optiinfra build rules
 	@$(BIN)/optiinfra build dashboards
 	@$(BIN)/optiinfra build docs
+	@$(BIN)/optiinfra build knobs
 	@$(BIN)/python deploy/compose/derive.py
 
 bench: setup ## Print the figures of the benchmarks
