@@ -9,6 +9,7 @@ from recommender.model import Fact
 ENGINE_INFO, CONFIG_INFO, GPU_INFO = "replica:llm_engine:info", "replica:llm_config:info", "gpu:gpu:info"
 # A series that every replica with a model has: its labels name the model that it serves.
 _SERVES = "replica:llm_requests_running"
+_UP = "replica:llm_up"
 # Series -> its labels that are facts, by the facts' names.
 _LABELS: Mapping[str, Mapping[str, str]] = {
     ENGINE_INFO: {"engine": "engine", "engine_version": "version"},
@@ -18,6 +19,7 @@ _LABELS: Mapping[str, Mapping[str, str]] = {
         "quantization": "quantization",
     },
     _SERVES: {"model": "model"},
+    _UP: {"engine": "engine"},  # of engines that are scraped directly, or tell no version, or are down
     GPU_INFO: {"gpu_name": "name", "gpu_compute_capability": "compute_capability"},
 }
 _MOST_CHARACTERS = 200  # of a fact; a longer text is no word of an engine
@@ -51,10 +53,9 @@ def replica_facts(
         instance, name = sample.labels.get("instance"), sample.labels.get("__name__", "")
         if instance and name in _LABELS and name != GPU_INFO:
             _add(said[instance], sample, name)
-            sources |= {
-                (instance, fact): query(name, service=sample.labels.get("service", ""), instance=instance)
-                for fact in _LABELS[name]
-            }
+            asked = query(name, service=sample.labels.get("service", ""), instance=instance)
+            for fact in _LABELS[name]:  # whichever of several series comes first
+                sources[instance, fact] = min(asked, sources.get((instance, fact), asked))
     devices = [sample for sample in node_samples if sample.labels.get("__name__") == GPU_INFO]
     for instance, own in gpus.items():
         wanted = set(own)
