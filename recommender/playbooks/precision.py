@@ -12,9 +12,10 @@ from recommender.gpus import Gpu
 from recommender.model import Change, Evidence, Feasibility, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.handles import engine_of, handle
-from recommender.playbooks.moves import Move, move
+from recommender.playbooks.moves import Move, move, shown
 from recommender.playbooks.precision_effects import EIGHT_BITS, SIXTEEN_BITS, Purpose, bits, effects
 from recommender.playbooks.proofs import CAPACITY, SLOT_ENGINES, kv_bytes_of_token, setup_proof
+from recommender.playbooks.scope import affected
 from recommender.playbooks.seen import burning, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import model_weight_bytes
@@ -25,7 +26,7 @@ _WIDE_HEAD = 256  # tuning §2.7: FP8 KV makes the quadratic term of TTFT 1.6 ti
 def next_weights(now: str, gpu: Gpu, engine: str | None) -> str | None:
     """The next type of weights that this GPU gains by; None at the end of the ladder."""
     if engine in SLOT_ENGINES:
-        return "q8_0" if now in SIXTEEN_BITS else "q4_k_m" if now in EIGHT_BITS else None
+        return "q8_0" if now in SIXTEEN_BITS else "q4_k_m" if bits(now) > 5 else None  # noqa: PLR2004 - Q4_K_M has 4.9
     if now in SIXTEEN_BITS:
         return "fp8" if gpu.fp8 else "int8"
     if now in EIGHT_BITS:
@@ -66,7 +67,20 @@ def _weights(
         return Move(new, text, {} if gain is None else {"kv_tokens_gained": gain}, proof)
 
     reason = f"Weights are stored in {facts.weight_dtype} ({bits(facts.weight_dtype)} bits)."
+    if facts.weight_dtype not in SIXTEEN_BITS:
+        return _of_other_weights(size(None, affected(evidence, finding)), reason, context)
     return move("weight_quantization", evidence, finding, context, size=size, reason=reason)
+
+
+def _of_other_weights(moved: Move, reason: str, context: PlanContext) -> Advice | NotApplicable:
+    """What is quantised already is not quantised again while it is loaded: the next step is another checkpoint."""
+    if moved.feasibility is not None and moved.feasibility.fits is False:
+        return NotApplicable(f"it would not fit: {moved.feasibility.text}")
+    return Advice(
+        f"{reason} Next is {shown(moved.value)}: {moved.formula}. The weights must have been made for it, so it is "
+        f"another checkpoint ({handle('weight_quantization', context)}); a setting alone does not give it. Check "
+        "answers."
+    )
 
 
 def _weights_harm(  # noqa: PLR0917 - one question

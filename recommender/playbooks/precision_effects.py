@@ -10,6 +10,7 @@ from recommender.model import Change, Direction, Evidence, Expectation
 from recommender.playbooks.base import PlanContext
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, predicted, published, ttft_guard
 from recommender.playbooks.proofs import CAPACITY, kv_bytes_of_token
+from recommender.sizing.dtypes import WEIGHT_DTYPES
 from recommender.sizing.footprint import model_weight_bytes
 from recommender.sizing.roofline import efficiency
 
@@ -45,8 +46,8 @@ _KV_THROUGHPUT = _Range(1.20, 1.56, "tuning P02 no. 7: 20 to 56 % more tokens a 
 
 
 def bits(dtype: str) -> int:
-    """Bits of a number of this type, whatever its scales take."""
-    return 16 if dtype in SIXTEEN_BITS else 8 if dtype in EIGHT_BITS else 4
+    """Whole bits of a number of this type, without those of scales."""
+    return int(WEIGHT_DTYPES[dtype].bits)
 
 
 def effects(purpose: Purpose, change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:

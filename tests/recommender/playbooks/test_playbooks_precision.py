@@ -54,6 +54,7 @@ LLAMA_SETTINGS = {"kv_cache_memory_fraction": 0.9}
         ("int4", "h100_sxm", "vllm", None),
         ("fp16", "rtx_4090", "llamacpp", "q8_0"),
         ("q8_0", "rtx_4090", "ollama", "q4_k_m"),
+        ("q6_k", "rtx_4090", "llamacpp", "q4_k_m"),
         ("q4_k_m", "rtx_4090", "ollama", None),
     ],
 )
@@ -80,6 +81,10 @@ def test_a_type_that_needs_other_weights_is_advice() -> None:
     text = advised(size(PRESSURE, "P02.8", evidence(SEEN), given))
     assert "int8 to int4" in text
     assert "a setting alone does not give it" in text
+    blackwell = context(
+        version="0.32.0", known=facts("b200", weight_dtype="fp8"), weight_quantization="none", **LLAMA_SETTINGS
+    )
+    assert "Next is nvfp4" in advised(size(PRESSURE, "P02.8", evidence(SEEN), blackwell))  # not from 8 bits, on load
 
 
 def test_without_the_gpu_the_step_is_asked_for() -> None:
