@@ -14,6 +14,7 @@ from recommender.playbooks.effects import (
     ratio_guard,
 )
 from recommender.playbooks.moves import Move, move, of_sized
+from recommender.playbooks.proofs import NO_MORE
 from recommender.playbooks.scope import canary_of
 from recommender.sizing import NotApplicable
 from recommender.sizing.budget import step_towards
@@ -75,7 +76,7 @@ def _towards(old: KnobValue | None, target: float, context: PlanContext) -> Move
     now = 1.0 if old is None else float(old)  # SGLang's own default sizes advice; a change needs the value that runs
     if old is not None and ((target < 1) is (now <= target)):
         return NotApplicable(f"it is {now:g} already")
-    return of_sized(step_towards(now, target, step=context.tuning.step_max_ratio))
+    return of_sized(step_towards(now, target, step=context.tuning.step_max_ratio), NO_MORE)
 
 
 def _looser(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
@@ -88,7 +89,7 @@ def _looser(evidence: Evidence, finding: Finding, context: PlanContext) -> Chang
     def size(old: KnobValue | None, _: tuple[str, ...]) -> Move | NotApplicable:
         if old is not None and old != "guaranteed_no_evict":
             return NotApplicable(f"the policy is {old} already")
-        return Move("max_utilization", "guaranteed_no_evict to max_utilization")
+        return Move("max_utilization", "guaranteed_no_evict to max_utilization", feasibility=NO_MORE)
 
     reason = (
         f"Requests wait at {canary} while {figure(usage, 'ratio')} of its KV cache is in use. For throughput tiers: "

@@ -8,6 +8,7 @@ from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_PREFIXES
+from recommender.playbooks.proofs import NO_MORE
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import NotApplicable
 
@@ -47,7 +48,9 @@ def enable_prefix_caching(
 
 
 def _switch_on(old: KnobValue | None) -> Move | NotApplicable:
-    return Move(value=True, formula="off to on") if old is False else NotApplicable("the prefix cache is on")
+    if old is not False:
+        return NotApplicable("the prefix cache is on")
+    return Move(value=True, formula="off to on", feasibility=NO_MORE)  # it keeps what is in the KV cache anyway
 
 
 def _known_first(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
@@ -56,7 +59,7 @@ def _known_first(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     def size(old: KnobValue | None, _: tuple[str, ...]) -> Move | NotApplicable:
         if old == "prefix":
             return NotApplicable("requests are ordered by their prefix already")
-        return Move("prefix", "longest prefix match first")
+        return Move("prefix", "longest prefix match first", feasibility=NO_MORE)
 
     waiting = evidence.value("service:llm_requests_waiting:sum")
     if not waiting:

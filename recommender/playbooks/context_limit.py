@@ -6,7 +6,7 @@ from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
 from recommender.playbooks.moves import Move, move
-from recommender.playbooks.proofs import SLOT_ENGINES, setup_of, setup_proof
+from recommender.playbooks.proofs import NO_MORE, SLOT_ENGINES, setup_of, setup_proof
 from recommender.playbooks.seen import ask
 from recommender.sizing import NotApplicable
 from recommender.sizing.budget import lower_context
@@ -44,7 +44,7 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         whole = None if before is None else before * sized.value / float(old)
         proof = setup_proof(evidence, instances[0], context, context_tokens=whole)
         # It only gives memory back, whether or not the bytes can be said.
-        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits is True else None)
+        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits is True else NO_MORE)
 
     knob = "context_tokens" if shared else "max_model_length_tokens"
     reason = f"The longest requests have {figure(longest)} tokens; the memory of longer ones is taken for nothing."

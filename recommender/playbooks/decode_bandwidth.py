@@ -10,6 +10,7 @@ from recommender.playbooks.forecast import forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_LATENCY
 from recommender.playbooks.precision_effects import Purpose
+from recommender.playbooks.proofs import NO_MORE
 from recommender.playbooks.scope import canary_of, not_what_runs
 from recommender.sizing import NotApplicable
 from recommender.sizing.steps import lower_max_running_for_itl
@@ -50,7 +51,8 @@ def smaller_batch(evidence: Evidence, finding: Finding, context: PlanContext) ->
                 itl_objective_seconds=objective,
                 headroom=context.tuning.itl_headroom_ratio,
                 rule=context.tuning.step_rule,
-            )
+            ),
+            NO_MORE,
         )
 
     late = ""

@@ -13,7 +13,7 @@ from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.offload import OFFLOAD_KV
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_KV
 from recommender.playbooks.precision_effects import Purpose
-from recommender.playbooks.proofs import CAPACITY, FREE, TOKENS_PER_REQUEST, USED, batch_proof, share_proof
+from recommender.playbooks.proofs import CAPACITY, FREE, NO_MORE, TOKENS_PER_REQUEST, USED, batch_proof, share_proof
 from recommender.playbooks.scaling import SCALE_OUT_FOR_KV
 from recommender.playbooks.scope import canary_of, known_everywhere, not_what_runs
 from recommender.sizing import NotApplicable, Sized, concurrency_cap, lower_max_running, raise_memory_fraction
@@ -116,8 +116,8 @@ def lower_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext
             return sized
         now = round(evidence.value("replica:llm_requests_running:avg2m", canary) or 0)
         proof = batch_proof(evidence, canary, (now, int(sized.value)), context)
-        # It only gives memory back: where the step's limit keeps it above what fits, there is nothing to prove.
-        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits else None)
+        # It only gives memory back, also where the step's limit keeps it above what fits.
+        return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits else NO_MORE)
 
     reason = (
         f"{_pressure(evidence, canary_of(evidence, finding))}: admitting only what fits ends computing requests twice."

@@ -20,6 +20,9 @@ USED = "gpu:gpu_memory_used:ratio"
 SLOT_ENGINES = frozenset({"llamacpp", "ollama"})  # all slots have their whole context from the start
 
 
+NO_MORE = Feasibility(fits=True, text="it takes no more memory than runs today")
+
+
 def kv_bytes_of_token(context: PlanContext) -> float | None:
     """Bytes of KV of one token on one GPU, from the facts of the model; None when one of them is unknown."""
     facts = context.facts

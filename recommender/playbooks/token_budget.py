@@ -14,7 +14,7 @@ from recommender.playbooks.chunks import too_small
 from recommender.playbooks.effects import Effects, error_guard, objective_guard, preemption_guard, published
 from recommender.playbooks.forecast import breaks, forecast
 from recommender.playbooks.moves import Move, move, of_sized
-from recommender.playbooks.proofs import step_proof
+from recommender.playbooks.proofs import NO_MORE, step_proof
 from recommender.playbooks.scope import canary_of, not_what_runs
 from recommender.sizing import NotApplicable, Sized
 from recommender.sizing.budget import lower_token_budget, pow2_floor, raise_token_budget
@@ -108,7 +108,7 @@ def _kept(
     if isinstance(sized, NotApplicable):
         return sized
     broken = breaks("max_batched_tokens", (old, sized.value), traded, evidence, context)
-    return NotApplicable(broken) if broken else of_sized(sized)
+    return NotApplicable(broken) if broken else of_sized(sized, NO_MORE)
 
 
 def _slots(instances: tuple[str, ...], context: PlanContext) -> int | None:
