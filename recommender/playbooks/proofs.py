@@ -85,6 +85,7 @@ def setup_of(evidence: Evidence, instance: str, context: PlanContext) -> MemoryS
         weight_dtype=facts.weight_dtype,
         kv_dtype=facts.kv_dtype,
         tensor_parallel=facts.tensor_parallel,
+        pipeline_parallel=int(number("pipeline_parallel_size") or 1),
         memory_fraction=number("kv_cache_memory_fraction") or told,
         kv_cache_bytes=number("kv_cache_memory_bytes"),
         kv_cache_tokens=number("kv_cache_capacity_tokens"),
