@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recommender.knobs import load
@@ -17,6 +17,8 @@ from recommender.sizing.budget import (
 )
 from recommender.sizing.steps import StepRule, lower_max_running_for_itl, raise_max_running
 
+ON_A_BUSY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
 budgets = st.integers(1, 1 << 20)
 seconds = st.floats(1e-4, 100)
 amounts = st.floats(0, 1e13)
@@ -28,6 +30,7 @@ def _legal(value: float) -> int:
     return knob.legal_at_or_below(value)
 
 
+@ON_A_BUSY_MACHINE
 @given(budgets, seconds, seconds, st.none() | st.integers(1, 4096))
 def test_a_smaller_budget_is_whole_at_least_half_and_not_below_the_batch(
     old: int, itl: float, objective: float, slots: int | None
@@ -49,6 +52,7 @@ def test_a_smaller_budget_is_whole_at_least_half_and_not_below_the_batch(
     assert sized.value == int(sized.value) >= max(512 if old / 2 <= 512 else 0, slots or 1)
 
 
+@ON_A_BUSY_MACHINE
 @given(budgets, st.integers(512, 1 << 15))
 def test_a_larger_budget_is_a_power_of_two_at_most_twice_and_within_what_is_of_use(old: int, maximum: int) -> None:
     sized = raise_token_budget(old, maximum=maximum, legal=_legal)
@@ -57,6 +61,7 @@ def test_a_larger_budget_is_a_power_of_two_at_most_twice_and_within_what_is_of_u
         assert sized.value in {pow2_floor(sized.value), maximum}
 
 
+@ON_A_BUSY_MACHINE
 @given(st.integers(1, 1 << 22), st.integers(1, 1 << 20), st.integers(1, 64))
 def test_a_shorter_context_holds_the_longest_request_of_each_slot_and_is_at_most_halved(
     old: int, longest: int, slots: int
@@ -68,6 +73,7 @@ def test_a_shorter_context_holds_the_longest_request_of_each_slot_and_is_at_most
         assert sized.value % 1024 == 0
 
 
+@ON_A_BUSY_MACHINE
 @given(st.floats(-1, 100), st.floats(0.1, 10))
 def test_a_step_towards_a_target_never_passes_it_and_is_at_most_twofold(old: float, target: float) -> None:
     sized = step_towards(old, target)
@@ -76,6 +82,7 @@ def test_a_step_towards_a_target_never_passes_it_and_is_at_most_twofold(old: flo
         assert min(old, target) - 0.005 <= sized.value <= max(old, target) + 0.005
 
 
+@ON_A_BUSY_MACHINE
 @given(amounts, amounts, amounts, st.floats(0.05, 1))
 def test_host_memory_is_whole_gibibytes_within_the_share_of_what_is_available(
     tokens: float, each: float, available: float, share: float
@@ -92,6 +99,7 @@ def test_host_memory_is_whole_gibibytes_within_the_share_of_what_is_available(
         assert 0 < sized.value <= share * available
 
 
+@ON_A_BUSY_MACHINE
 @given(st.integers(1, 4096), st.floats(0, 4096), st.floats(1e-4, 0.2), st.floats(0, 0.01), seconds)
 def test_a_batch_for_itl_is_whole_at_least_half_and_smaller(
     old: int, running: float, alpha: float, beta: float, objective: float
@@ -102,6 +110,7 @@ def test_a_batch_for_itl_is_whole_at_least_half_and_smaller(
         assert sized.value >= min(old, running) / 2
 
 
+@ON_A_BUSY_MACHINE
 @given(
     st.integers(1, 4096),
     st.floats(1, 1e8),
