@@ -2,9 +2,10 @@
 
 import os
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -41,7 +42,21 @@ or has no LLM series, or an option is wrong. Of several services the worst count
 """
 
 
-@click.command(epilog=_EPILOG)
+class _WrongOption(click.UsageError):
+    exit_code = ExitCode.COULD_NOT_ASK
+
+
+class _Command(click.Command):
+    """Ends with 4 where an option is wrong: click's own 2 is a critical service here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:  # noqa: ANN401 - click's own arguments, passed on
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as exc:
+            raise _WrongOption(exc.format_message(), exc.ctx) from exc
+
+
+@click.command(cls=_Command, epilog=_EPILOG)
 @click.option(
     "--prometheus",
     "url",
@@ -87,6 +102,8 @@ def diagnose(**options: object) -> None:
         report = _report(**options)  # type: ignore[arg-type]  # click's values, of the types that the options declare
     except (RecommenderError, click.UsageError) as exc:
         _fail(exc.message if isinstance(exc, click.UsageError) else str(exc))
+    except Exception:  # noqa: BLE001 - a mistake of ours would end with 1, which is a warning about a service
+        _fail(f"this is a mistake in OptiInfra, please report it:\n{traceback.format_exc()}")
     _show(report, str(shape))
     sys.exit(report.exit_code)
 
@@ -140,15 +157,21 @@ def _moment(text: str) -> datetime:
 
 def _show(report: Report, shape: str) -> None:
     try:
-        if shape == "json":
-            click.echo(report.model_dump_json(indent=2))
-        elif shape == "markdown":
-            click.echo(markdown(report), nl=False)
-        else:
-            Console(highlight=False, soft_wrap=True).print(text(report), end="")
+        click.echo(_shaped(report, shape), nl=False, color=True)  # colours are there for a terminal alone
         sys.stdout.flush()
     except BrokenPipeError:  # `| head`: what was read sufficed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _shaped(report: Report, shape: str) -> str:
+    if shape == "json":
+        return report.model_dump_json(indent=2) + "\n"
+    if shape == "markdown":
+        return markdown(report)
+    console = Console(highlight=False, soft_wrap=True)
+    with console.capture() as captured:
+        console.print(text(report), end="")
+    return captured.get()
 
 
 def _fail(message: str) -> NoReturn:

@@ -12,6 +12,11 @@ import pytest
 from demo.faults.promtool import Pack, ask
 from demo.history import Scraped, prometheus, series_of
 from demo.replay import Replayer
+from exporters.catalog import Engine as CataloguedEngine
+from exporters.catalog import load_engine
+from exporters.exposition import Reader
+from exporters.inference.mapping import Mapper
+from exporters.inference.render import render
 from rules.pack import RULES_DIR
 
 Key = tuple[tuple[str, str], ...]
@@ -44,6 +49,7 @@ class Engine:
     address: str
     page: Callable[[float], str]
     silent_from: float = float("inf")
+    probed: bool = False
 
     def scraped(self, **labels: str) -> Scraped:
         """As a target with these labels."""
@@ -81,10 +87,18 @@ def moving(text: str) -> Callable[[float], str]:
     return lambda seconds: "\n".join(grown(line, seconds) for line in lines)
 
 
+def probed(page: Callable[[float], str]) -> Callable[[float], str]:
+    """What OptiInfra's prober makes of a vLLM's page."""
+    mapper = Mapper(load_engine(CataloguedEngine.VLLM))
+    reader = Reader(mapper.wanted)
+    return lambda seconds: render(mapper.families(reader.read(page(seconds)))) + 'llm_up{engine="vllm"} 1\n'
+
+
 def engines() -> list[Engine]:
-    """Every engine of the past; one of them has been silent for seven minutes."""
+    """Every engine of the past; one of them has been silent for minutes, one is read through OptiInfra's prober."""
     found = [Engine(state, "vllm", f"10.0.0.{number}:8000", vllm(state)) for number, state in enumerate(VLLM, 1)]
     found.append(Engine("down", "vllm", "10.0.0.9:8000", vllm("light"), silent_from=STEPS * 15 - 465))
+    found.append(Engine("probed", "vllm", "10.0.0.7:8000", probed(vllm("prefix_hits")), probed=True))
     for number, (service, file) in enumerate(PAGES.items(), 1):
         page = moving((DATA / file).read_text(encoding="utf-8"))
         found.append(Engine(service, service.partition("-")[0], f"10.0.1.{number}:9000", page))
@@ -161,7 +175,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, float]:
     )
     nodes = {f"{node}:8000": {"node": node} for node in (MACHINE, OTHER_MACHINE)}
     targets = [
-        engine.scraped(job=engine.kind, service=engine.service, **nodes.get(engine.address, {})) for engine in engines()
+        engine.scraped(
+            job="llm-probe" if engine.probed else engine.kind,
+            service=engine.service,
+            **nodes.get(engine.address, {}),
+        )
+        for engine in engines()
     ]
     every = '{{__name__=~"({levels}):.+",__name__!~".+_(bucket|sum|count):.+",{where}}}'
     end = (STEPS - 1) * 15.0

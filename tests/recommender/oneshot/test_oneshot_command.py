@@ -14,6 +14,7 @@ import requests
 from click.testing import CliRunner, Result
 
 from demo.history import Scraped, prometheus, series_of
+from recommender.cli import main as optiinfra
 from recommender.oneshot.cli import diagnose
 from tests.recommender.oneshot.conftest import AT, STEPS, vllm
 
@@ -174,6 +175,13 @@ def test_whatever_keeps_it_from_looking_is_said_with_status_4(past: str, options
     assert result.exit_code == 4, result.output
     assert said in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("options", [("--format", "xml"), ("--nonsense",), ("--engine", "gpt"), ("--timeout", "0")])
+def test_a_wrong_option_is_no_critical_service(options: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(optiinfra, ["diagnose", *options])
+    assert result.exit_code == 4
+    assert "Error" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "127.0.0.1:9090"])
