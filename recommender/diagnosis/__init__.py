@@ -1,8 +1,9 @@
 """From evidence to the one bottleneck to act on, or to what is missing to tell.
 
-`checks` builds three-valued comparisons, `discriminators` (with `fleet`, `capacity`, `hardware` and `hosts`) says which
-of them tell each bottleneck from its look-alikes, `judge` how certain that makes it, `relations` and `chains` what can
-follow from what, `decide` which is the root, `missing` how to get what is not known, `text` shows it to a person.
+`answer` and `checks` make three-valued comparisons; `discriminators` (with `fleet`, `capacity`, `hardware` and `hosts`)
+says which of them tell each bottleneck from its look-alikes; `judge` how certain that makes it; `relations` and
+`chains` what can follow from what; `decide` which is the root; `suspects` what a symptom without one could come from;
+`missing` how to get what is not known; `text` shows it to a person. docs/diagnosis.md tells it whole.
 """
 
 from recommender.diagnosis.decide import diagnose

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, any_of, defining
+from recommender.diagnosis.answer import Discriminator, any_of, defining
+from recommender.diagnosis.checks import Scope
 from rules.catalog import Bottleneck
 
 Discriminate = Callable[[Scope], tuple[Discriminator, ...]]

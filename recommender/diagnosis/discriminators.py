@@ -6,8 +6,9 @@ says what it is when a check disagrees.
 
 from collections.abc import Callable, Mapping
 
+from recommender.diagnosis.answer import Discriminator, all_of, any_of, defining, expected, hint
 from recommender.diagnosis.capacity import CAPACITY
-from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of, defining, expected, hint
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.fleet import FLEET
 from recommender.diagnosis.hardware import HARDWARE
 from recommender.diagnosis.hosts import HOSTS

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recommender.diagnosis.checks import Discriminator, Scope
+from recommender.diagnosis.answer import Discriminator
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS
 from recommender.diagnosis.relations import DOES, PRECEDENCE
 from recommender.diagnosis.symptoms import TITLES

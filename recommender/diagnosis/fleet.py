@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, any_of, defining, expected, hint
+from recommender.diagnosis.answer import Discriminator, any_of, defining, expected, hint
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.shared import clocks_high, cpus_free, kv_not_full
 from recommender.model import Evidence
 from rules.catalog import Bottleneck

@@ -5,7 +5,8 @@ Of several GPUs the worst value counts: of a replica's own where something tells
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of, defining, expected, harm, hint
+from recommender.diagnosis.answer import Discriminator, all_of, any_of, defining, expected, harm, hint
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.shared import kv_not_full, late, slowed
 from rules.catalog import Bottleneck
 

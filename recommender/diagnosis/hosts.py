@@ -5,7 +5,8 @@ A host is shared: what is busy there need not hold this service back, so each of
 
 from collections.abc import Callable, Mapping
 
-from recommender.diagnosis.checks import Discriminator, Scope, all_of, any_of, defining, expected, harm, hint
+from recommender.diagnosis.answer import Discriminator, all_of, any_of, defining, expected, harm, hint
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.shared import cpus_free, kv_not_full, late
 from rules.catalog import Bottleneck
 

@@ -8,7 +8,8 @@ sites do not know it. Whether it does harm here makes it no more and no less cer
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from recommender.diagnosis.checks import Discriminator, Scope
+from recommender.diagnosis.answer import Discriminator
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS, condition
 from recommender.model import Check, CheckWeight, Confirmation, Evidence, Finding
 from recommender.model import FindingRole as Role

@@ -1,6 +1,7 @@
 """Checks that several classes ask."""
 
-from recommender.diagnosis.checks import Answer, Scope, any_of
+from recommender.diagnosis.answer import Answer, any_of
+from recommender.diagnosis.checks import Scope
 from recommender.model import Evidence
 
 

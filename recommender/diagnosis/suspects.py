@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from recommender.diagnosis.answer import Answer
 from recommender.diagnosis.chains import effects_of
-from recommender.diagnosis.checks import Answer, Scope
+from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS
 from recommender.diagnosis.relations import Effect, rank
 from recommender.diagnosis.shared import answering
