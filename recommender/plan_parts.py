@@ -9,6 +9,7 @@ from recommender.model import (
     Apply,
     Ask,
     Change,
+    CheckWeight,
     Evidence,
     EvidenceItem,
     Expectation,
@@ -55,6 +56,11 @@ class Case:
     evidence: Evidence
     context: PlanContext
     outcomes: Sequence[tuple[Playbook, Outcome]]
+
+    @property
+    def harmless(self) -> bool:
+        """Whether what is acted on is known to slow nothing down here: then nothing is changed for it."""
+        return any(check.weight is CheckWeight.HARM and check.agrees is False for check in self.root.checks)
 
 
 def in_order(playbooks: Iterable[Playbook], context: PlanContext) -> list[Playbook]:
@@ -148,14 +154,16 @@ def alternatives(case: Case, chosen: Candidate | None) -> tuple[Alternative, ...
         if isinstance(outcome, Advice) or (chosen is not None and playbook is chosen.playbook):
             continue
         if isinstance(outcome, Change):
-            reason = _not_chosen(outcome, chosen)
+            reason = _not_chosen(outcome, chosen, case)
             found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=reason, change=outcome))
         else:
             found.append(Alternative(playbook=playbook.id, title=playbook.title, reason=outcome.reason))
     return tuple(found)
 
 
-def _not_chosen(change: Change, chosen: Candidate | None) -> str:
+def _not_chosen(change: Change, chosen: Candidate | None, case: Case) -> str:
+    if case.harmless:
+        return "Possible, but what it would mend slows nothing down here now."
     if chosen is None:
         return "Possible, but where it could be carried out is not known."
     first = chosen.change.risk

@@ -96,7 +96,8 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
         return None
     playbooks = in_order(PLAYBOOKS.get(root.bottleneck, ()), context)
     case = Case(root, evidence, context, [(each, each.size(evidence, root, context)) for each in playbooks])
-    candidates = ranked([one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))], context)
+    found = [one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))]
+    candidates = [] if case.harmless else ranked(found, context)
     return _change_plan(candidates[0], case) if candidates else _advice_plan(case)
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from recommender.ledger import SiteEffects, SiteResult
 from recommender.metrics import VerificationMetric
-from recommender.model import Apply, Change, Diagnosis, DiagnosisStatus, Evidence, Guard, Plan, Risk
+from recommender.model import Apply, Change, Check, CheckWeight, Diagnosis, DiagnosisStatus, Evidence, Guard, Plan, Risk
 from recommender.plan_parts import quality_gate, restart_cost
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
@@ -84,6 +84,19 @@ def test_a_change_that_is_not_shown_to_fit_is_never_the_plan() -> None:
             outcome = each.size(evidence(THRASH), finding(bottleneck, ONE, TWO), context(**BOTH))
             if isinstance(outcome, Change) and outcome.feasibility is not None:
                 assert outcome.feasibility.fits is True, each.id
+
+
+def test_what_slows_nothing_down_is_not_changed() -> None:
+    seen = evidence(THRASH)
+    harmless = Check(text="TTFT p95 within its objective", agrees=False, weight=CheckWeight.HARM)
+    diagnosis = _diagnosed(seen)
+    root = diagnosis.findings[0].model_copy(update={"checks": (harmless,)})
+    plan = make_plan(diagnosis.model_copy(update={"findings": (root,)}), seen, context(**BOTH))
+    assert plan is not None
+    assert plan.change is None
+    assert {one.reason for one in plan.alternatives if one.change is not None} == {
+        "Possible, but what it would mend slows nothing down here now."
+    }
 
 
 def test_a_plan_has_everything_that_a_person_needs_to_judge_it() -> None:
