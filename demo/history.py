@@ -55,18 +55,22 @@ def prometheus(
 
     `configuration`: further command-line arguments. Raises DemoError when Prometheus's programs are not there.
     """
-    programs = {name: shutil.which(name) for name in ("prometheus", "promtool")}
-    if missing := [name for name, path in programs.items() if path is None]:
-        raise DemoError(f"not on PATH: {' and '.join(missing)}; install Debian's package `prometheus` (2.42 or newer)")
     first = at - (steps - 1) * INTERVAL_SECONDS
     text = folder / "history.om"
     text.write_text(_openmetrics(series, first), encoding="utf-8")
-    command = [str(programs["promtool"]), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
+    command = [_program("promtool"), "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"promtool could not write the history: {done.stderr[-1000:]}")
-    with _running(str(programs["prometheus"]), folder, configuration) as url:
+    with running("global: {scrape_interval: 1h}\n", folder, *configuration) as url:
         yield url
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise DemoError(f"{name} is not on PATH; install Debian's package `prometheus` (2.42 or newer)")
+    return path
 
 
 def _openmetrics(series: Mapping[str, list[tuple[int, str]]], first: float) -> str:
@@ -79,14 +83,15 @@ def _openmetrics(series: Mapping[str, list[tuple[int, str]]], first: float) -> s
 
 
 @contextmanager
-def _running(program: str, folder: Path, configuration: Iterable[str]) -> Iterator[str]:
+def running(content: str, folder: Path, *configuration: str) -> Iterator[str]:
+    """The URL of a Prometheus with this configuration file and what is in `folder`/data, until the block ends."""
     config = folder / "prometheus.yml"
-    config.write_text("global: {scrape_interval: 1h}\n", encoding="utf-8")
+    config.write_text(content, encoding="utf-8")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     command = [
-        program,
+        _program("prometheus"),
         f"--config.file={config}",
         f"--storage.tsdb.path={folder / 'data'}",
         "--storage.tsdb.retention.time=100y",  # the past is as old as it is

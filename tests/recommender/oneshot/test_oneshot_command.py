@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +14,12 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-from demo.history import Scraped, prometheus, series_of
+from demo.history import Scraped, prometheus, running, series_of
+from demo.replay import Replayer, serve
 from recommender.cli import main as optiinfra
 from recommender.oneshot.cli import diagnose
-from tests.recommender.oneshot.conftest import AT, STEPS, vllm
+from recommender.oneshot.client import Access, ReadingClient
+from tests.recommender.oneshot.conftest import AT, DATA, STEPS, vllm
 
 INVENTORY = """
 services:
@@ -207,6 +210,27 @@ def test_names_of_a_hostile_site_are_data(tmp_path: Path) -> None:
     assert "1 replica (vllm)" in shown.stdout
     assert "<script>" not in marked.stdout.replace("\\<script\\>", "")
     assert "*b*" not in marked.stdout.replace("\\*b\\*", "")
+
+
+def test_a_prometheus_that_scrapes_since_a_moment_ago_is_told_of_already(tmp_path: Path) -> None:
+    with serve(Replayer(DATA / "captures" / "vllm")) as engines:
+        target = {"targets": [urlsplit(engines).netloc]}
+        job = {"job_name": "llm", "metrics_path": "/saturated/metrics", "static_configs": [target]}
+        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+        with running(json.dumps(config), tmp_path) as url:  # JSON is YAML
+            client = ReadingClient(url, Access(), timeout_seconds=10)
+            deadline = time.monotonic() + 30
+            while not client.instant('count_over_time(up{job="llm"}[1m]) >= 3'):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            client.close()
+            result = CliRunner().invoke(diagnose, ["--prometheus", url, "--format", "json"])
+    (service,) = of_json(result)["services"]
+    assert (service["service"], service["engines"]) == ("llm", ["vllm"])
+    # The batch is full, but a cause asks for two minutes of it: only what is slow already is told.
+    assert {one["bottleneck"] for one in service["evidence"]["confirmed"]} <= {"high_latency", "queue_buildup"}
+    assert service["plan"] is None
+    assert result.exit_code in {0, 1, 3}
 
 
 def test_how_to_install_the_rules_is_told_without_asking_anybody() -> None:
