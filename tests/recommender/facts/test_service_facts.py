@@ -1,6 +1,7 @@
 """Facts of a service: who says them, in which order, what a contradiction does, and what is asked for."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from recommender.inventory import ServiceConfig
 from recommender.inventory_file import parse_inventory
 from recommender.model import Evidence, Fact, KnobValue, Reading
 
+CAPTURES = Path(__file__).parents[2] / "data" / "captures" / "nvidia_gpu_exporter"
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIELDS = (
     "model",
@@ -237,6 +239,18 @@ def test_a_hostile_name_is_no_known_model_and_reaches_no_ask() -> None:
 )
 def test_products_are_known_by_the_names_that_drivers_give(name: str, key: str) -> None:
     assert gpu_of_product(name) is GPUS[key]
+
+
+@pytest.mark.parametrize("page", sorted(CAPTURES.glob("*.prom")), ids=lambda page: page.stem)
+def test_captured_devices_are_known_and_count_the_memory_of_their_sheet(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    name = re.search(r'nvidia_smi_gpu_info\{.*?,name="([^"]+)"', text)
+    total = re.search(r"nvidia_smi_memory_total_bytes\{[^}]*\} (\S+)", text)
+    assert name is not None
+    assert total is not None
+    gpu = gpu_of_product(name[1])
+    assert gpu is not None
+    assert 1.0 <= float(total[1]) / gpu.memory_bytes <= 1.08  # a sheet's gigabytes are decimal, and rounded down
 
 
 def test_other_products_are_not_guessed_at() -> None:
