@@ -8,7 +8,6 @@ from prometheus_client.registry import Collector
 from recommender.errors import StoreUnavailable
 from recommender.ledger.summary import agreements, endings
 from recommender.store import Store
-from recommender.store.store import LEARNT_FROM
 
 
 class EffectsCollector(Collector):
@@ -24,7 +23,7 @@ class EffectsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Gauges; none when the store cannot be read, no series of a playbook before its first result."""
         try:
-            effects = self._store.effects(limit=LEARNT_FROM)
+            results = self._store.site_effects().results
         except StoreUnavailable:
             return
         labels = ["playbook", "engine", "metric"]
@@ -36,7 +35,7 @@ class EffectsCollector(Collector):
         count = GaugeMetricFamily(
             "optiinfra_effect_measurements", "Changes whose predicted effect on a metric was measured.", labels=labels
         )
-        for key, agreement in agreements(effects).items():
+        for key, agreement in agreements(results).items():
             ratio.add_metric([*key, "predicted"], agreement.predicted)
             ratio.add_metric([*key, "measured"], agreement.measured)
             count.add_metric([*key], agreement.count)
@@ -47,6 +46,6 @@ class EffectsCollector(Collector):
             "Changes that were measured, by how their workflow ended.",
             labels=["playbook", "engine", "state"],
         )
-        for key, number in endings(effects).items():
+        for key, number in endings(results).items():
             ended.add_metric([*key], number)
         yield ended

@@ -25,6 +25,8 @@ class SiteResult:
     ratio: float
     sigma: float | None = None  # standard error of the ratio's logarithm; None: not known
     succeeded: bool | None = None  # of the workflow, on its promised metric only; None: says nothing of it
+    predicted: float | None = None  # the likely ratio, as in the plan; None: nothing was predicted
+    ended: WorkflowState | None = None  # of the workflow, on its promised metric only
 
 
 class Effect(Model):
@@ -58,29 +60,23 @@ class Effect(Model):
     verdict: VerdictOutcome  # the workflow's last
     state: WorkflowState  # how the workflow ended
 
-    @property
-    def succeeded(self) -> bool | None:
-        """Whether the change kept its promise; None where this row does not tell.
 
-        It was taken back for a person's reasons, or because measuring failed: that is nothing against the change.
-        """
-        if not self.promised:
-            return None
-        if self.state is WorkflowState.SUCCEEDED:
-            return True
-        return False if self.verdict in {VerdictOutcome.FAIL, VerdictOutcome.INCONCLUSIVE} else None
+def succeeded(*, promised: bool, state: WorkflowState, verdict: VerdictOutcome) -> bool | None:
+    """Whether a change kept its promise, by how its workflow ended; None where that does not tell.
 
-    @property
-    def sigma(self) -> float | None:
-        """Standard error of the ratio's logarithm, from its interval; None without one."""
-        if not self.ratio_low or not self.ratio_high:
-            return None
-        return math.log(self.ratio_high / self.ratio_low) / (2 * Z_95)
+    Only the promised metric tells. What was taken back for a person's reasons, or because measuring failed, is nothing
+    against the change.
+    """
+    if not promised:
+        return None
+    if state is WorkflowState.SUCCEEDED:
+        return True
+    return False if verdict in {VerdictOutcome.FAIL, VerdictOutcome.INCONCLUSIVE} else None
 
-    @property
-    def result(self) -> SiteResult:
-        """What later plans need of it."""
-        return SiteResult(self.playbook, self.engine, self.gpu, self.metric, self.ratio, self.sigma, self.succeeded)
+
+def sigma(low: float | None, high: float | None) -> float | None:
+    """Standard error of a ratio's logarithm, from its 95 % interval; None without one."""
+    return math.log(high / low) / (2 * Z_95) if low and high else None
 
 
 class LedgerConfig(Model):

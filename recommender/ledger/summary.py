@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from recommender.ledger.model import Effect
+from recommender.ledger.model import SiteResult
 from recommender.ledger.shrink import RATIO_LEAST, RATIO_MOST
-from recommender.model import WorkflowState
 
 Group = tuple[str, str, str]  # playbook, engine, and metric or state
 
@@ -21,22 +20,22 @@ class Agreement:
     count: int
 
 
-def agreements(effects: Iterable[Effect]) -> dict[Group, Agreement]:
+def agreements(results: Iterable[SiteResult]) -> dict[Group, Agreement]:
     """By playbook, engine and metric; effects of which nothing was predicted are left out."""
     pairs: dict[Group, list[tuple[float, float]]] = {}
-    for one in effects:
-        if one.predicted_mid is not None:
+    for one in results:
+        if one.predicted is not None:
             key = (one.playbook, one.engine, one.metric)
-            pairs.setdefault(key, []).append((_log(one.predicted_mid), _log(one.ratio)))
+            pairs.setdefault(key, []).append((_log(one.predicted), _log(one.ratio)))
     return {
         key: Agreement(_mean([one for one, _ in found]), _mean([one for _, one in found]), len(found))
         for key, found in sorted(pairs.items())
     }
 
 
-def endings(effects: Iterable[Effect]) -> dict[Group, int]:
+def endings(results: Iterable[SiteResult]) -> dict[Group, int]:
     """How many measured changes ended how: by playbook, engine and the workflow's state."""
-    kept = Counter((one.playbook, one.engine, str(WorkflowState(one.state))) for one in effects if one.promised)
+    kept = Counter((one.playbook, one.engine, one.ended.value) for one in results if one.ended is not None)
     return dict(sorted(kept.items()))
 
 

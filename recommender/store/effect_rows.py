@@ -2,16 +2,21 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from recommender.ledger.model import Effect
+from recommender.ledger.model import Effect, SiteResult, sigma, succeeded
 from recommender.ledger.record import effects_of
-from recommender.model import Workflow
+from recommender.model import VerdictOutcome, Workflow, WorkflowState
 from recommender.store.schema import effects
 
 _C = effects.c
 _FIELDS = tuple(Effect.model_fields)
+_LEARNT: tuple[sa.Column[Any], ...] = (
+    *(_C.playbook, _C.engine, _C.gpu, _C.metric, _C.ratio, _C.ratio_low, _C.ratio_high),
+    *(_C.promised, _C.state, _C.verdict, _C.predicted_mid),
+)
 _VALUES = ("old", "new")  # of any type a knob has: kept as JSON
 
 
@@ -48,6 +53,27 @@ def find(connection: sa.Connection, wanted: EffectFilter, limit: int) -> list[Ef
         if value is not None:
             query = query.where(column == value)
     return [_effect(row) for row in connection.execute(query)]
+
+
+def results(connection: sa.Connection, limit: int) -> tuple[SiteResult, ...]:
+    """What later plans and metrics need of the newest effects: a few columns, because they are read at each look."""
+    query = sa.select(*_LEARNT).order_by(_C.at.desc(), _C.workflow_id, _C.metric).limit(limit)
+    return tuple(_result(row) for row in connection.execute(query))
+
+
+def _result(row: sa.Row[Any]) -> SiteResult:
+    state = WorkflowState(row.state)
+    return SiteResult(
+        playbook=row.playbook,
+        engine=row.engine,
+        gpu=row.gpu,
+        metric=row.metric,
+        ratio=row.ratio,
+        sigma=sigma(row.ratio_low, row.ratio_high),
+        succeeded=succeeded(promised=row.promised, state=state, verdict=VerdictOutcome(row.verdict)),
+        predicted=row.predicted_mid,
+        ended=state if row.promised else None,
+    )
 
 
 def _columns(effect: Effect) -> dict[str, object]:

@@ -156,8 +156,8 @@ class Store:
     def site_effects(self, config: LedgerConfig | None = None) -> SiteEffects:
         """What changes did at this site, for the sizing of the next one: the newest `LEARNT_FROM` effects."""
         with self._database.read() as connection:
-            newest = effect_rows.find(connection, EffectFilter(), LEARNT_FROM)
-        return SiteEffects(tuple(one.result for one in newest), config or LedgerConfig())
+            newest = effect_rows.results(connection, LEARNT_FROM)
+        return SiteEffects(newest, config or LedgerConfig())
 
     # -- agents
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from recommender.errors import Conflict
-from recommender.ledger import Effect
+from recommender.ledger import LedgerConfig
 from recommender.ledger.record import effects_of
 from recommender.model import Comparison, Verdict, VerdictOutcome, Workflow, WorkflowState
 from recommender.store import Store
@@ -88,9 +88,12 @@ def test_effects_are_found_by_playbook_engine_gpu_service_and_metric_the_newest_
 def test_what_the_site_learnt_from_is_its_effects(store: Store) -> None:
     assert list(store.site_effects().results) == []
     stored(store)
-    effects: list[Effect] = store.effects()
-    assert list(store.site_effects().results) == [one.result for one in effects]
-    assert {one.succeeded for one in store.site_effects().results} == {True, None}
+    found = {one.metric: one for one in store.site_effects().results}
+    ttft, itl = found["ttft_p95_seconds"], found["itl_p95_seconds"]
+    assert (ttft.playbook, ttft.engine, ttft.gpu, ttft.ratio) == ("P04.1", "vllm", "H100 SXM", 0.5)
+    assert ttft.sigma == pytest.approx(0.1034, abs=1e-4)
+    assert (ttft.succeeded, ttft.ended, itl.succeeded, itl.ended) == (True, S.SUCCEEDED, None, None)
+    assert store.site_effects(LedgerConfig(prior_weight=9)).config.prior_weight == 9
 
 
 def test_an_engine_may_call_its_version_anything(store: Store) -> None:

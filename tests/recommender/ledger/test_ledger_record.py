@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from recommender.ledger.model import Effect, sigma, succeeded
 from recommender.ledger.record import effects_of
 from recommender.model import (
     Baseline,
@@ -45,6 +46,10 @@ def finished(*verdicts: Verdict, state: WorkflowState = S.SUCCEEDED, **update: A
     return make_workflow(state, plan=plan, verdicts=verdicts, **update)
 
 
+def kept(effect: Effect) -> bool | None:
+    return succeeded(promised=effect.promised, state=effect.state, verdict=effect.verdict)
+
+
 def ratios(workflow: Workflow) -> dict[str, float]:
     return {one.metric: one.ratio for one in effects_of(workflow)}
 
@@ -62,8 +67,9 @@ def test_a_row_says_what_was_promised_what_was_measured_and_of_what() -> None:
     )
     assert (effect.knob, effect.old, effect.new) == ("max_running_requests", 8, 16)
     assert (effect.requests, effect.basis, effect.window_seconds) == (450, Basis.CONTROL, 900)
-    assert (effect.promised, effect.succeeded, effect.direction) == (True, True, Direction.LOWER)
-    assert effect.sigma == pytest.approx(0.0858, abs=1e-3)
+    assert (effect.promised, kept(effect), effect.direction) == (True, True, Direction.LOWER)
+    assert sigma(effect.ratio_low, effect.ratio_high) == pytest.approx(0.0858, abs=1e-3)
+    assert sigma(None, 0.7) is sigma(0.0, 0.7) is None
 
 
 @pytest.mark.parametrize("state", sorted(set(S) - {S.SUCCEEDED, S.ROLLED_BACK, S.ROLLBACK_FAILED}))
@@ -91,7 +97,7 @@ def test_of_a_kept_change_the_canary_counts_and_of_one_taken_back_what_decided()
 def test_the_last_window_of_an_extended_canary_counts() -> None:
     first, second = (verdict(comparison(ratio=one), outcome=INCONCLUSIVE) for one in (0.95, 0.99))
     effect = effects_of(finished(first, second, state=S.ROLLED_BACK))[0]
-    assert (effect.ratio, effect.succeeded) == (0.99, False)
+    assert (effect.ratio, kept(effect)) == (0.99, False)
 
 
 def test_without_a_control_before_and_after_is_what_there_is() -> None:
@@ -105,7 +111,7 @@ def test_throughput_that_nobody_judged_is_what_validation_saw_before_and_after()
     effect = {one.metric: one for one in effects_of(done)}[TOKENS]
     assert (effect.ratio, effect.basis, effect.outcome, effect.promised) == (1.25, Basis.BEFORE, None, False)
     assert (effect.predicted_low, effect.predicted_mid, effect.predicted_high) == (1.0, 1.3, 2.0)
-    assert effect.succeeded is None
+    assert kept(effect) is None
 
 
 @pytest.mark.parametrize("before", [None, 0.0])
@@ -117,11 +123,11 @@ def test_a_baseline_of_nothing_gives_no_ratio(before: float | None) -> None:
 def test_what_was_taken_back_because_measuring_failed_or_a_person_wished_is_nothing_against_it() -> None:
     for last in (verdict(outcome=ERROR), verdict(comparison(ratio=0.6))):
         effect = effects_of(finished(verdict(comparison(ratio=0.6)), last, state=S.ROLLED_BACK))[0]
-        assert (effect.ratio, effect.succeeded) == (0.6, None)
+        assert (effect.ratio, kept(effect)) == (0.6, None)
 
 
 def test_a_hurt_guard_counts_against_a_change_whose_promise_was_kept() -> None:
     hurt = verdict(comparison(ratio=0.5), comparison(ITL, 1.8, outcome=FAIL), outcome=FAIL)
     found = {one.metric: one for one in effects_of(finished(hurt, state=S.ROLLED_BACK))}
-    assert (found[TTFT].ratio, found[TTFT].succeeded) == (0.5, False)
-    assert (found[ITL].ratio, found[ITL].succeeded) == (1.8, None)
+    assert (found[TTFT].ratio, kept(found[TTFT])) == (0.5, False)
+    assert (found[ITL].ratio, kept(found[ITL])) == (1.8, None)
