@@ -45,6 +45,7 @@ lint: setup ## Style, types, import contract, generated files
 	@$(BIN)/optiinfra build dashboards --check
 	@$(BIN)/optiinfra build docs --check
 	@$(BIN)/optiinfra build knobs --check
+	@$(BIN)/optiinfra build playbooks --check
 
 fmt: setup ## Format and mend what can be mended
 	@$(BIN)/ruff format --quiet .
@@ -55,6 +56,7 @@ generate: setup ## Write the generated rules, dashboards and container configura
 	@$(BIN)/optiinfra build dashboards
 	@$(BIN)/optiinfra build docs
 	@$(BIN)/optiinfra build knobs
+	@$(BIN)/optiinfra build playbooks
 	@$(BIN)/python deploy/compose/derive.py
 
 bench: setup ## Print the figures of the benchmarks
