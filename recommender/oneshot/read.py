@@ -17,7 +17,7 @@ from recommender.oneshot.targets import Service, markers
 from rules.inline.inliner import Inliner, Limits
 from rules.pack import Rule
 
-_DEEP = 4  # times as many look-ups
+_DEEP = 4  # times as many look-ups, and as long a query
 # A look-up is one of each replica: with more than sixty, one query may take fewer, and what reads back far is refused.
 _LOOK_UPS = 1_200_000
 _MOST_SERVICES = 50
@@ -99,8 +99,10 @@ def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime)
     around = _around(chosen, found)
     known = constants(rules, [service.name for service in around], wish.inventory)
     replicas = sum(len(service.targets) for service in around)
-    steps = min(DEFAULT_STEPS, _LOOK_UPS // replicas) * (_DEEP if wish.deep else 1)
-    inliner = Inliner(rules, found.place(around), known, Limits(steps=steps))
+    times = _DEEP if wish.deep else 1
+    steps = min(DEFAULT_STEPS, _LOOK_UPS // replicas) * times
+    limits = Limits(characters=Limits().characters * times, steps=steps)
+    inliner = Inliner(rules, found.place(around), known, limits)
     evaluated = evaluate(client, inliner, rules, at, steps=steps)
     figures = [
         Sample({"__name__": name, **labels}, value) for name, series in known.items() for labels, value in series.values

@@ -73,7 +73,7 @@ def _foot(report: Report) -> Iterator[str]:
         yield note
     if report.not_judged:
         yield ""
-        yield f"Not judged without the recording rules ({INSTALL}); --deep tries, in many seconds:"
+        yield f"Not judged without the recording rules ({INSTALL}); --deep evaluates more, in many seconds:"
         for reason, conditions in _by_reason(report):
             yield f"  {', '.join(conditions)}: {reason}"
     yield ""

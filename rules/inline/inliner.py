@@ -25,6 +25,7 @@ from rules.pack import Rule
 from rules.syntax import Aggregation, Binary, Call, Node, Number, Series, Text, Timed, parse, walk
 
 DEFAULT_INTERVAL = "15s"
+_LONG = 10_000  # characters
 _OF_NO_SERIES = frozenset({"absent", "absent_over_time", "scalar"})
 _WHEN = frozenset({"timestamp"})  # of a recorded sample; an expression has the time of its evaluation
 
@@ -158,7 +159,9 @@ class Inliner:
                 raise
             return literal
         inlined = None if piece is None else filtered(piece, left)
-        return literal if now and literal and (not inlined or len(literal.text) <= len(inlined.text)) else inlined
+        if values and not now:
+            return literal if inlined and len(inlined.text) > _LONG else inlined
+        return literal if literal and (not inlined or len(literal.text) <= len(inlined.text)) else inlined
 
     def _interval(self, name: str) -> str:
         if name in self._constants:
