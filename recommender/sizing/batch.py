@@ -89,7 +89,7 @@ def _preemption(load: Workload, own: float) -> Recompute:
     times, by the simulator.
     """
     times = load.output_tokens / (own + load.output_tokens / 4)
-    return Recompute(times, load.prompt_tokens + load.output_tokens / 4, times**2)
+    return Recompute(times, own + load.output_tokens / 4, times**2)
 
 
 def batch_of(
@@ -124,7 +124,7 @@ def batch_of(
             per_step = new
             break
         per_step = (per_step + new) / 2
-    running = per_step * (decode + passes * steps)
+    running = min(slots, per_step * (decode + passes * steps))
     prompt = per_step * tokens
     held = running * held_tokens(load, shape, steps)
     return Batch(slots, running, per_step, step.seconds(running, prompt, held), steps, passes * wait, prompt, used)

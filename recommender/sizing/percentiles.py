@@ -35,7 +35,8 @@ def ttft(parts: FirstToken, quantile: float) -> float:
     queue = _queue(parts, quantile)
     # Who waits long in the queue is not the one with the longest prompt: quantiles do not add up. And who does not
     # wait is a lower quantile of all than of those who do not.
-    rest = 0.5 if queue > 0 else min(0.99, quantile / (1 - parts.queue_probability))
+    waits = parts.queue_probability > 1 - quantile
+    rest = 0.5 if waits else min(0.99, quantile / (1 - parts.queue_probability))
     neighbours = poisson_quantile(parts.prompts_per_step, rest)
     tokens = spread_quantile(parts.prompt_tokens, parts.prompt_cv, rest) + neighbours * parts.prompt_tokens
     return (

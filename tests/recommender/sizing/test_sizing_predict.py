@@ -162,3 +162,15 @@ def test_quantiles_of_counts_and_lengths() -> None:
     assert poisson_quantile(400, 0.95) == pytest.approx(433, abs=4)
     assert spread_quantile(100, 0.5 / 3**0.5, 0.5) == pytest.approx(100)
     assert spread_quantile(100, 0.5 / 3**0.5, 1.0) == pytest.approx(150)
+
+
+def test_a_batch_of_one_whose_prompts_take_hundreds_of_steps_stays_a_batch_of_one() -> None:
+    load = Workload(3821.3, 183.1, clients=33.3, prompt_cv=1.78)
+    found = predict(EngineShape(1, 7, 664_094), STEP, load)
+    assert found.running <= 1
+    assert found.limited_by == "max_running_requests"
+
+
+def test_one_token_answers_of_one_client_have_a_ttft_and_no_queue() -> None:
+    found = predict(EngineShape(1, 16, 10_000, 1), StepModel(0.0625, 0.0), Workload(72, 1, clients=1))
+    assert found.ttft_p50_seconds == pytest.approx(5 * 0.0625)

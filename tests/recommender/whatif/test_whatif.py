@@ -262,3 +262,18 @@ def test_a_knob_that_moves_memory_and_is_not_modelled_leaves_the_cache_as_it_is(
     assert answer.memory is not None
     assert all(row.before == row.after for row in answer.inputs)
     assert any("tensor_parallel_size" in note for note in answer.notes)
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), -1, 10**30, "1e999", "", "a" * 10_000, "../../etc/passwd"]
+)
+def test_values_that_no_engine_could_take_are_refused_in_few_words(narrow: Evidence, value: KnobValue) -> None:
+    with pytest.raises(Refused) as refused:
+        what_if(Wish(settings={"max_running_requests": value}), narrow, context(), fitted())
+    assert len(str(refused.value)) < 300
+
+
+def test_the_largest_legal_batch_is_predicted_too(narrow: Evidence) -> None:
+    many = {"max_running_requests": 65_536, "max_batched_tokens": 65_536}
+    answer = what_if(Wish(settings=many, load=LoadWish(arrivals_per_second=30)), narrow, context(), fitted())
+    assert answer.limited_by_after is not None
