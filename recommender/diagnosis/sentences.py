@@ -6,7 +6,7 @@ from recommender.diagnosis.chains import is_symptom
 from recommender.diagnosis.suspects import Suspects
 from recommender.diagnosis.symptoms import TITLES, explain
 from recommender.diagnosis.text import named
-from recommender.model import Evidence, Finding, Missing
+from recommender.model import CheckWeight, Evidence, Finding, Missing
 from recommender.model import FindingRole as Role
 from rules.catalog import ALERTS, BottleneckKind
 
@@ -25,6 +25,8 @@ def root_text(evidence: Evidence, findings: Sequence[Finding]) -> str:
     root = findings[0]
     facts = "; ".join(root.agrees[:_FACTS_IN_TEXT])
     text = f"{evidence.service}: {TITLES[root.bottleneck]}{_where(root)}: {facts}."
+    if any(check.weight is CheckWeight.HARM and check.agrees is False for check in root.checks):
+        text += " It does no harm here now."
     after = [finding for finding in findings[1:] if finding.role is Role.CONSEQUENCE]
     if also := [link_text(finding) for finding in after if not is_symptom(finding)]:
         text += f" It also explains that {' and that '.join(also)}."

@@ -110,6 +110,7 @@ def test_memory_that_is_held_on_purpose_hides_no_limit_and_is_told_when_it_is_as
     alone = diagnose(evidence_of(signals("steady") | SHORT, (B.HOST_MEMORY_PRESSURE,)))
     assert alone.root is not None
     assert alone.root.notes[0] == "It does no harm here, like memory that is held on purpose, for KV or weights."
+    assert alone.text.endswith("It does no harm here now.")
 
 
 def test_device_memory_that_fills_slows_nothing_and_hides_no_queue(evidence_of: Builder, signals: Signals) -> None:
