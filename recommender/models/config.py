@@ -29,8 +29,8 @@ def read_config_file(path: Path) -> ModelFacts | Unreadable:
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
-    except OSError as exc:
-        return Unreadable(f"{path} cannot be read: {exc.strerror or exc}")
+    except (OSError, ValueError) as exc:  # ValueError: a path that no file can have
+        return Unreadable(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}")
     if len(raw) > _MAX_BYTES:
         return Unreadable(f"{path} has more than {_MAX_BYTES} bytes: it is no model configuration")
     try:

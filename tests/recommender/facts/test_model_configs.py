@@ -285,9 +285,10 @@ def test_a_file_is_read_and_its_faults_are_told(tmp_path: Path) -> None:
         read_back = read_config_file(path)
         assert isinstance(read_back, Unreadable)
         assert reason in read_back.reason
-    missing = read_config_file(tmp_path / "nowhere.json")
-    assert isinstance(missing, Unreadable)
-    assert "cannot be read" in missing.reason
+    for nowhere in (tmp_path / "nowhere.json", tmp_path, tmp_path / "no\0path"):
+        missing = read_config_file(nowhere)
+        assert isinstance(missing, Unreadable)
+        assert "cannot be read" in missing.reason
 
 
 def test_the_cache_of_a_real_vllm_is_what_its_models_configuration_gives() -> None:
