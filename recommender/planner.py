@@ -135,7 +135,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         service=case.evidence.service,
         bottleneck=case.root.bottleneck,
         playbook=playbook.id,
-        title=f"{playbook.title}: {change.flag} {_shown(change.written_old)} → {_new(change)}",
+        title=_title(playbook, change),
         change=change,
         instances=scope.instances,
         executor=context.executor,
@@ -178,6 +178,15 @@ def _advice_plan(case: Case) -> Plan:
         advice=advice(case) or ("No known action fits; the alternatives say why.",),
         asks=asks(case),
     )
+
+
+def _title(playbook: Playbook, change: Change) -> str:
+    """What is changed, all of it, in the engine's words: who approves reads this first."""
+    beside = (
+        f", {key} {f'{_shown(change.sets_old[key])} ' if key in change.sets_old else ''}→ {_shown(value)}"
+        for key, value in change.sets.items()
+    )
+    return f"{playbook.title}: {change.flag} {_shown(change.written_old)} → {_new(change)}{''.join(beside)}"
 
 
 def _new(change: Change) -> str:

@@ -17,6 +17,7 @@ from recommender.model import Change, KnobValue
 
 __all__ = [
     "agrees",
+    "as_it_was",
     "changed",
     "current",
     "format_of",
@@ -105,6 +106,15 @@ def moved_beside(values: Mapping[str, KnobValue], change: Change, *, later: bool
         if held is not None and not agrees(held, old) and not (later and agrees(held, change.sets[key])):
             return key
     return ""
+
+
+def as_it_was(change: Change) -> str:
+    """Every line that a change writes, with its old value, for a person who puts them back by hand."""
+    knob = _knob(change)
+    left_out = knob is not None and knob.is_unset(change.old)
+    lines = {change.config_key: None if left_out else change.written_old}
+    lines |= {key: change.sets_old.get(key) for key in change.sets}
+    return " and ".join(f"`{key}` as it was" if old is None else f"`{key}: {old}`" for key, old in lines.items())
 
 
 def settings(text: str, origin: str) -> dict[str, object]:

@@ -94,8 +94,10 @@ class Change(Model):
 
     @property
     def step(self) -> str:
-        """Old and new value as the engine's configuration has them, for people."""
-        return f"{self.written_old} -> {'left out' if self.unset else self.written_new}"
+        """Old and new value as the engine's configuration has them, for people, and what is set beside them."""
+        steps = [f"{self.written_old} -> {'left out' if self.unset else self.written_new}"]
+        steps += [f"{key}: {self.sets_old.get(key, 'as it was')} -> {value}" for key, value in self.sets.items()]
+        return ", ".join(steps)
 
 
 class Guard(Model):

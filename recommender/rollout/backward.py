@@ -3,6 +3,7 @@
 import shlex
 from datetime import datetime
 
+from recommender.executors.engine_config import as_it_was
 from recommender.model import ReplicaPhase, ReplicaProgress, Workflow
 from recommender.rollout.observation import Limits, Observation, after, since, unsafe, waited
 from recommender.rollout.states import Trigger
@@ -31,7 +32,7 @@ def by_hand(workflow: Workflow, replica: ReplicaProgress, seen: Observation) -> 
     change, target = workflow.plan.change, seen.targets.get(replica.instance)
     where = target.config_file if target is not None and target.config_file else "its configuration"
     restart = f" with `{shlex.join(target.restart_command)}`" if target is not None and target.restart_command else ""
-    setting = f"`{change.config_key}: {change.written_old}`" if change is not None else "the old value"
+    setting = as_it_was(change) if change is not None else "the old value"
     return (
         f"{replica.instance} could not be put back: {replica.error or 'unknown reason'}. Put {setting} back into "
         f"{where} and restart it{restart}; or mend the "

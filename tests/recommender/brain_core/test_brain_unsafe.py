@@ -8,11 +8,11 @@ import pytest
 
 from recommender.contracts import ReplicaTarget
 from recommender.diagnosis import diagnose
-from recommender.executors.engine_config import moved_beside
+from recommender.executors.engine_config import as_it_was, moved_beside
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
 from recommender.knobs import load
-from recommender.model import Change, Evidence, Fact, Finding, KnobValue, Placement
+from recommender.model import Change, DiagnosisStatus, Evidence, Fact, Finding, KnobValue, Placement
 from recommender.models import common_model
 from recommender.placement import BY_INVENTORY
 from recommender.planner import make_plan
@@ -27,6 +27,7 @@ from recommender.playbooks.offload import OFFLOAD_KV
 from recommender.playbooks.proofs import setup_proof
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.playbooks.slots import raise_slots
+from recommender.playbooks.token_budget import LOWER_BUDGET
 from recommender.sizing import NotApplicable, lower_max_running
 from recommender.tuning_config import TuningConfig
 from rules.catalog import Bottleneck, BottleneckKind
@@ -270,7 +271,7 @@ SLOW_GAPS = {
 }
 
 
-@pytest.mark.parametrize("playbook", [next(one for one in P01 if one.id == "P01.3")])
+@pytest.mark.parametrize("playbook", [LOWER_BUDGET, next(one for one in P01 if one.id == "P01.3")])
 @pytest.mark.parametrize(
     "case",
     [
@@ -417,3 +418,23 @@ def test_an_engine_that_tells_a_share_of_nothing_crashes_no_proof(evidence_of: M
     told = {"replica:llm_kv_cache_memory_fraction": 0.0, "replica:llm_kv_cache_capacity_tokens": 10_000.0}
     proof = setup_proof(evidence_of(told), REPLICAS[0], service(engine, {}, facts=facts), weight_dtype="fp8")
     assert proof.fits is not True
+
+
+def test_who_approves_and_who_mends_by_hand_is_told_all_that_is_written(evidence_of: Make) -> None:
+    context = llama(SLOTS, longest=3000)
+    evidence = evidence_of({"replica:llm_max_running_requests": 4.0})
+    change = raise_slots(evidence, finding(), context)
+    assert isinstance(change, Change), change
+    assert change.step == "4 -> 8, LLAMA_ARG_CTX_SIZE: 32768 -> 65536"
+    assert as_it_was(change) == "`LLAMA_ARG_N_PARALLEL: 4` and `LLAMA_ARG_CTX_SIZE: 32768`"
+    diagnosis = diagnose(evidence).model_copy(update={"status": DiagnosisStatus.DIAGNOSED, "findings": (finding(),)})
+    plan = make_plan(diagnosis, evidence, context)
+    assert plan is not None
+    assert plan.title.endswith("--parallel 4 → 8, LLAMA_ARG_CTX_SIZE 32768 → 65536")
+
+
+def test_what_was_left_out_is_not_put_back_as_a_word() -> None:
+    knob = load("vllm").get("speculative_decoding")
+    assert knob is not None
+    change = knob.change("vllm", "none", "ngram", reason="", formula="", inputs={})
+    assert as_it_was(change) == "`speculative-config.method` as it was"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recommender.ledger import LedgerConfig, SiteEffects, SiteResult
@@ -17,6 +17,7 @@ HERE = ("P04.1", "vllm", "H100")
 ROUNDED = 1.001  # answers have four digits
 LEVELS = Levels(common=0.5, engine=0.25, gpu=0.25)
 
+unhurried = settings(deadline=None)  # a busy machine is no failure
 ratios = st.floats(0.0, 200.0)
 sigmas = st.none() | st.floats(0.0, 2.0)
 results = st.builds(
@@ -56,6 +57,7 @@ def mid_of(expectation: Expectation) -> float:
     return expectation.mid
 
 
+@unhurried
 @given(expectations(), gpus)
 def test_without_results_the_answer_is_the_prior_itself(published: Expectation, gpu: str | None) -> None:
     given_back = SiteEffects().correct("P04.1", "vllm", gpu, published)
@@ -63,6 +65,7 @@ def test_without_results_the_answer_is_the_prior_itself(published: Expectation, 
     assert published.mid in {None, given_back.mid}
 
 
+@unhurried
 @given(expectations(), st.lists(results, max_size=8), gpus)
 def test_results_of_other_playbooks_and_metrics_say_nothing(
     published: Expectation, others: list[SiteResult], gpu: str | None
@@ -72,6 +75,7 @@ def test_results_of_other_playbooks_and_metrics_say_nothing(
     assert corrected == SiteEffects().correct("P04.1", "vllm", gpu, published)
 
 
+@unhurried
 @given(expectations(), st.lists(results, max_size=12), gpus)
 def test_the_answer_is_within_prior_and_results_and_in_order(
     published: Expectation, found: list[SiteResult], gpu: str | None
@@ -89,6 +93,7 @@ def test_the_answer_is_within_prior_and_results_and_in_order(
         assert worst_first == sorted(worst_first)
 
 
+@unhurried
 @given(expectations(), st.lists(results, min_size=1, max_size=8), gpus, st.data())
 def test_a_larger_result_never_makes_the_answer_smaller(
     published: Expectation, found: list[SiteResult], gpu: str | None, data: Any
@@ -105,6 +110,7 @@ def test_a_larger_result_never_makes_the_answer_smaller(
     assert after.high >= before.high
 
 
+@unhurried
 @given(expectations(), st.lists(results, max_size=8).flatmap(lambda found: st.tuples(*[st.permutations(found)] * 2)))
 def test_the_order_of_the_results_changes_no_bit(
     published: Expectation, orders: tuple[list[SiteResult], list[SiteResult]]
@@ -199,6 +205,7 @@ def test_a_result_that_says_nothing_of_success_ranks_nothing() -> None:
     assert SiteEffects(measured(0.7, 5, succeeded=None)).rank_key(*HERE, lower(0.9, 0.4)) == 0.0
 
 
+@unhurried
 @given(expectations(), st.integers(0, 6), st.integers(0, 6))
 def test_one_more_success_never_ranks_lower_and_one_more_failure_never_higher(
     published: Expectation, won: int, lost: int
@@ -212,6 +219,7 @@ def test_one_more_success_never_ranks_lower_and_one_more_failure_never_higher(
     assert key(won, lost + 1) >= key(won, lost) - 1e-12
 
 
+@unhurried
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from(["vllm", "sglang", "tgi"]), st.sampled_from(["H100", "A100", None])),
