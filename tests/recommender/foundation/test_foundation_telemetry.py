@@ -85,7 +85,7 @@ def test_a_failing_store_leaves_gauges_out_and_says_that_it_is_down(
     database: Database, store: Store, clock: Any
 ) -> None:
     with database.write() as connection:
-        for table in ("workflows", "heartbeats"):
+        for table in ("effects", "workflows", "heartbeats"):  # what refers to workflows goes first
             connection.execute(sa.text(f"DROP TABLE {table}"))
     text = text_of(StoreCollector(store, clock), HealthCollector(Health([store_probe(store, clock)])))
     assert "optiinfra_workflows" not in text
