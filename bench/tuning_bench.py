@@ -10,12 +10,10 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 
 from demo.faults.promtool import Pack
 from demo.faults.run import RULES
-from demo.tuning.climb import MOST_CHANGES, Climb, climb
-from demo.tuning.configuration import Configuration
+from demo.tuning.climb import MOST_CHANGES, Climb, Turn, climb
 from demo.tuning.grid import Best, best
 from demo.tuning.starts import STARTS
 from demo.tuning.worth import Work
@@ -35,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for work, found in bests.items():
         print(f"best of {found.tried} for {work.name}: {found.configuration}: {found.goodput:.2f} requests/s")
     searched = time.monotonic() - began
-    with ProcessPoolExecutor(options.processes) as pool:
-        ways = list(pool.map(_climb, [start for _, start, _ in chosen], [work for _, _, work in chosen]))
+    ways = climb([(start, work) for _, start, work in chosen], Pack(RULES))
     print("\n".join(table([name for name, _, _ in chosen], ways, bests)))
     reached = sum(_ratio(way, bests[way.work]) >= ENOUGH for way in ways)
     print(f"{reached} of {len(ways)} reach {ENOUGH:.0%} of the best in at most {MOST_CHANGES} changes")
@@ -53,7 +50,7 @@ def table(names: Sequence[str], ways: Sequence[Climb], bests: dict[Work, Best]) 
     for name, way in zip(names, ways, strict=True):
         changes = "; ".join(
             f"{turn.playbook} {turn.change.knob} {turn.change.old} → {turn.change.new}"
-            f"{'' if turn.kept else ' (taken back)'}"
+            f"{_beside(turn)}{'' if turn.kept else ' (taken back)'}"
             for turn in way.turns
         )
         rows.append(
@@ -63,8 +60,8 @@ def table(names: Sequence[str], ways: Sequence[Climb], bests: dict[Work, Best]) 
     return rows
 
 
-def _climb(start: Configuration, work: Work) -> Climb:
-    return climb(start, work, Pack(RULES))
+def _beside(turn: Turn) -> str:
+    return "".join(f", {key} {turn.change.sets_old.get(key)} → {new}" for key, new in turn.change.sets.items())
 
 
 def _ratio(way: Climb, found: Best) -> float:

@@ -108,6 +108,7 @@ class TuningConfig(_Config):
     # -- replicas (P02 no. 3, P03 no. 2, P05 no. 6)
     scale_out_kv_usage: Ratio = steps.SCALE_OUT_KV_USAGE
     scale_out_utilization: Ratio = steps.SCALE_OUT_UTILIZATION
+    backlog_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = steps.BACKLOG_SECONDS  # [G]
     scale_out_prefill: Ratio = 0.6  # P05 no. 6
 
     # -- token budget of a step (P05 no. 2, 3)
@@ -115,6 +116,7 @@ class TuningConfig(_Config):
     token_budget_max: Tokens = 8192  # above only for throughput on small models and large GPUs
     activation_bytes_per_token: Amount = 256 * 2**10  # [G]: of a step; a bound for 70B models, where no model is known
     itl_slack_ratio: Ratio = 0.5  # [G]: of the ITL objective; below it a bigger budget may lengthen steps
+    step_full_ratio: Ratio = 0.8  # [G]: tokens of a mean step over the budget, from which prompts wait for it
     ttft_slack_ratio: Ratio = 0.8  # [G]: of the TTFT objective; below it a smaller budget may delay first tokens
 
     # -- admission (SGLang: P02, P04 no. 2)

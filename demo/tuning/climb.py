@@ -1,6 +1,7 @@
 """From a bad configuration to a good one by nothing but the recommender's own plans, each proven on a canary first."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from demo.faults.fleet import Fleet, Node, Replica, Way, instance
 from demo.faults.gpu import GpuLife, GpuState
@@ -8,14 +9,10 @@ from demo.faults.inference import WARM_UP_SECONDS, Phase, Run
 from demo.faults.plans import Proposal, answers, propose
 from demo.faults.promtool import Pack
 from demo.faults.scenario import Kind, Scenario
-from demo.tuning.configuration import Configuration
+from demo.tuning.configuration import MODEL_CONFIG, Configuration
 from demo.tuning.worth import Work, Worth, worth
-from recommender.inventory import (
-    DeclaredSettings,
-    ObjectiveConfig,
-    ReplicaConfig,
-    ServiceConfig,
-)
+from recommender.hardware_config import HardwareConfig
+from recommender.inventory import DeclaredSettings, ObjectiveConfig, ReplicaConfig, ServiceConfig
 from recommender.model import Change
 
 SEEDS = (71, 72)
@@ -57,25 +54,53 @@ class Climb:
         return kept[-1] if kept else (self.start, self.start_worth)
 
 
-def climb(start: Configuration, work: Work, pack: Pack, *, changes: int = MOST_CHANGES) -> Climb:
-    """Look, plan, try on one replica, keep or take back; until nothing is proposed or `changes` have been tried."""
-    turns: list[Turn] = []
-    at, at_worth = start, mean_worth(start, work)
-    started, refused = at_worth, set[tuple[str, object]]()
-    for _ in range(changes):
-        proposal = look(at, work, pack)
-        change = proposal.plan.change if proposal.plan is not None else None
-        if change is None or (change.knob, change.new) in refused:
-            return Climb(work, start, started, tuple(turns), proposal)
-        tried = at.with_knob(change.knob, change.new)
-        tried_worth = mean_worth(tried, work)
-        kept = not _worse(tried_worth, at_worth, work)
-        turns.append(Turn(change, proposal.plan.playbook if proposal.plan else "", tried, tried_worth, kept))
+@dataclass(slots=True)
+class _Way:
+    """A climb that is under way: where it is, and what has been tried and did not help."""
+
+    name: str
+    work: Work
+    start: Configuration
+    start_worth: Worth
+    at: Configuration
+    at_worth: Worth
+    turns: list[Turn] = field(default_factory=list)
+    refused: set[tuple[str, object]] = field(default_factory=set)
+    ended_by: Proposal | None = None
+
+    def turn(self, proposal: Proposal) -> None:
+        """Try what is proposed, and keep it or take it back."""
+        plan = proposal.plan
+        change = None if plan is None else plan.change
+        if plan is None or change is None or (change.knob, change.new) in self.refused:
+            self.ended_by = proposal
+            return
+        tried = self.at.changed(change)
+        worth = mean_worth(tried, self.work)
+        kept = not _worse(worth, self.at_worth, self.work)
+        self.turns.append(Turn(change, plan.playbook, tried, worth, kept))
         if kept:
-            at, at_worth = tried, tried_worth
+            self.at, self.at_worth = tried, worth
         else:
-            refused.add((change.knob, change.new))
-    return Climb(work, start, started, tuple(turns), None)
+            self.refused.add((change.knob, change.new))
+
+
+def climb(starts: Sequence[tuple[Configuration, Work]], pack: Pack, *, changes: int = MOST_CHANGES) -> list[Climb]:
+    """Look, plan, try on one replica, keep or take back; until nothing is proposed or `changes` have been tried.
+
+    All climb together, as the services of one fleet: Prometheus evaluates its rules once for all of them.
+    """
+    ways = []
+    for number, (start, work) in enumerate(starts):
+        worth = mean_worth(start, work)
+        ways.append(_Way(f"{work.name}-{number}", work, start, worth, start, worth))
+    for _ in range(changes):
+        climbing = [way for way in ways if way.ended_by is None]
+        if not climbing:
+            break
+        for way, proposal in zip(climbing, look([(one.name, one.at, one.work) for one in climbing], pack), strict=True):
+            way.turn(proposal)
+    return [Climb(way.work, way.start, way.start_worth, tuple(way.turns), way.ended_by) for way in ways]
 
 
 def mean_worth(configuration: Configuration, work: Work) -> Worth:
@@ -95,14 +120,16 @@ def _worse(tried: Worth, before: Worth, work: Work) -> bool:
     return bool(newly) or tried.goodput < before.goodput
 
 
-def look(configuration: Configuration, work: Work, pack: Pack) -> Proposal:
-    """What is proposed for a fleet that has run with this configuration for a quarter of an hour."""
-    scenario = story(configuration, work)
-    (recorded,) = answers([scenario], pack, scenario.duration)
-    return propose(scenario, recorded, service(configuration, work, scenario.name))
+def look(services: Sequence[tuple[str, Configuration, Work]], pack: Pack) -> list[Proposal]:
+    """What is proposed for each fleet, called so, that has run with its configuration for a quarter of an hour."""
+    stories = [story(*one) for one in services]
+    return [
+        propose(scenario, recorded, service(*one))
+        for one, scenario, recorded in zip(services, stories, answers(stories, pack, _WATCHED_SECONDS), strict=True)
+    ]
 
 
-def story(configuration: Configuration, work: Work) -> Scenario:
+def story(name: str, configuration: Configuration, work: Work) -> Scenario:
     """The fleet as the corpus has fleets: two replicas, each on a node with one GPU."""
     setup = configuration.setup(work.step)
     phases = (Phase(-WARM_UP_SECONDS, work.load),)
@@ -114,19 +141,22 @@ def story(configuration: Configuration, work: Work) -> Scenario:
     gpu = GpuLife(((0.0, GpuState(memory=configuration.kv_cache_memory_fraction + _BESIDE_KV)),))
     objectives = (("ttft_p95_seconds", work.ttft_seconds), ("itl_p95_seconds", work.itl_seconds))
     fleet = Fleet(replicas, tuple(Node(gpus=(gpu,)) for _ in SEEDS), objectives)
-    return Scenario(f"tuned-{work.name}", Kind.HEALTHY, fleet, SEEDS[0], _WATCHED_SECONDS)
+    return Scenario(name, Kind.HEALTHY, fleet, SEEDS[0], _WATCHED_SECONDS)
 
 
-def service(configuration: Configuration, work: Work, name: str) -> ServiceConfig:
+def service(name: str, configuration: Configuration, work: Work) -> ServiceConfig:
     """The inventory's service of the fleet."""
     return ServiceConfig(
         engine="vllm",
+        model_config=str(MODEL_CONFIG),
+        hardware=HardwareConfig(gpu="h100_sxm", gpus_per_replica=1),
         objectives=ObjectiveConfig(ttft_p95_seconds=work.ttft_seconds, itl_p95_seconds=work.itl_seconds),
         settings=DeclaredSettings(
             max_running_requests=configuration.max_running_requests,
             max_batched_tokens=configuration.max_batched_tokens,
             kv_cache_memory_fraction=configuration.kv_cache_memory_fraction,
             prefix_caching=configuration.prefix_caching,
+            kv_cache_dtype="bf16",
         ),
         replicas=tuple(
             ReplicaConfig(url=f"http://{instance(name, number)}", node=f"{name}-n{number}")

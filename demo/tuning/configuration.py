@@ -1,15 +1,19 @@
 """How the engines of a simulated service are set, in the recommender's own names of knobs."""
 
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 from demo.faults.inference import Setup
-from recommender.model import KnobValue
+from recommender.model import Change, KnobValue
 
 DEVICE_BYTES = 80 * 2**30
 WEIGHT_BYTES = 56 * 2**30
-KV_BYTES_PER_TOKEN = 419_430
-"""Of a model of 28e9 parameters in 16 bits: a hundredth of the device holds some 2,000 tokens."""
+KV_BYTES_PER_TOKEN = 409_600
+"""Of the model of `model/config.json` in 16 bits, 30e9 parameters: a hundredth of the device holds 2,100 tokens."""
+MODEL_CONFIG = Path(__file__).parent / "model" / "config.json"
 _BLOCK_TOKENS = 16
+_KNOBS = {"gpu-memory-utilization": "kv_cache_memory_fraction"}
+"""What the engine calls a knob that is set beside another: neutral name by key of its configuration."""
 
 
 class WrongKnobError(ValueError):
@@ -39,6 +43,14 @@ class Configuration:
         changed = replace(self, **{knob: known[knob](value)})
         if changed.max_batched_tokens < changed.max_running_requests:
             raise WrongKnobError(f"{knob}: {value!r}: a step of fewer tokens than requests; vLLM would not start")
+        return changed
+
+    def changed(self, change: Change) -> "Configuration":
+        """A change carried out, with what it sets beside its knob. Raises WrongKnobError."""
+        beside = {_KNOBS.get(key, key): value for key, value in change.sets.items()}
+        changed = self
+        for knob, value in {**beside, change.knob: change.new}.items():
+            changed = changed.with_knob(knob, value)
         return changed
 
     def setup(self, step: "StepTime") -> Setup:

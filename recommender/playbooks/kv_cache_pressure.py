@@ -49,14 +49,21 @@ def raise_memory(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
         if old is None:
             return NotApplicable("the engine's share of device memory is unknown: what more it may have cannot be said")
-        if wrong := not_what_runs("kv_cache_memory_fraction", old, evidence, instances[0]):
-            return NotApplicable(wrong)
-        if shared := _shared_gpu(evidence, instances, context):
-            return NotApplicable(shared)
-        return _fraction(float(old), evidence, instances, context)
+        return more_memory(float(old), evidence, instances, context)
 
     reason = f"{_pressure(evidence, canary_of(evidence, finding))}: more memory for KV holds more."
     return move("kv_cache_memory_fraction", evidence, finding, context, size=size, reason=reason)
+
+
+def more_memory(
+    old: float, evidence: Evidence, instances: tuple[str, ...], context: PlanContext
+) -> Move | NotApplicable:
+    """P02 no. 4 in figures: a larger share of devices that are the replicas' own, out of what is free."""
+    if wrong := not_what_runs("kv_cache_memory_fraction", old, evidence, instances[0]):
+        return NotApplicable(wrong)
+    if shared := _shared_gpu(evidence, instances, context):
+        return NotApplicable(shared)
+    return _fraction(old, evidence, instances, context)
 
 
 def _shared_gpu(evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> str:

@@ -4,8 +4,11 @@ from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.admission_policy import LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
+from recommender.playbooks.batch_with_memory import RAISE_BOTH
 from recommender.playbooks.handles import handle
 from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
+from recommender.playbooks.token_budget import RAISE_BUDGET
 from recommender.sizing import NotApplicable
 
 
@@ -46,6 +49,9 @@ def _balance(
 
 PLAYBOOKS = (
     LOWER_CONSERVATIVENESS,
+    RAISE_BATCH_LIMIT,
+    RAISE_BOTH,
+    RAISE_BUDGET,
     SCALE_OUT_FOR_LOAD,
     Playbook("P03.3", "Limit the queue", _shed),
     Playbook("P03.4", "Spread the load", _balance),

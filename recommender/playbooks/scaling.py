@@ -11,7 +11,7 @@ def scale_out_for_load(
     finding: Finding,  # noqa: ARG001 - Size's signature
     context: PlanContext,
 ) -> Advice | NotApplicable:
-    """P03 no. 2: replicas that hold the requests in the system at 75 % of their slots."""
+    """P03 no. 2: replicas that hold what runs at 75 % of their slots and work off what waits."""
     replicas = evidence.value("service:llm_replicas_up:count")
     slots = evidence.value("service:llm_max_running_requests:sum")
     each = slots / replicas if slots is not None and replicas else None
@@ -20,11 +20,16 @@ def scale_out_for_load(
         evidence.value("service:llm_requests_waiting:sum"),
         each,
         replicas,
+        finished_per_second=evidence.value("service:llm_requests:rate5m"),
+        backlog_seconds=context.tuning.backlog_seconds,
         utilization=context.tuning.scale_out_utilization,
     )
     if isinstance(sized, NotApplicable):
         return sized
-    return Advice(f"With today's batch limit the load needs {sized.value:.0f} replicas: {sized.formula}.")
+    return Advice(
+        f"With today's batch limit at least {sized.value:.0f} replicas hold what runs and work off what waits: "
+        f"{sized.formula}. What arrives beyond what is finished is not known; look again when the queue is gone."
+    )
 
 
 def scale_out_for_kv(

@@ -22,6 +22,10 @@ from recommender.sizing.budget import lower_token_budget, pow2_floor, raise_toke
 _ITL_P95 = "replica:llm_itl_seconds:p95_5m"
 _ITL_P99 = "replica:llm_itl_seconds:p99_5m"
 _TTFT_P95 = "replica:llm_ttft_seconds:p95_5m"
+_STEP_TOKENS = "replica:llm_step_tokens:mean_5m"
+_WAITING = "replica:llm_requests_waiting:min2m"
+_FULLNESS = "replica:llm_admission_fullness:ratio_avg2m"
+_KV = "replica:llm_kv_cache_usage:avg2m"
 _BUDGET = "replica:llm_max_batched_tokens"
 _MOST_SLOTS = 1024  # engine-knobs §1: the API server's default on large devices; on others it is 256
 _TTFT = ("TTFT p95", _TTFT_P95, "ttft_p95_seconds")  # name, signal, objective
@@ -72,7 +76,8 @@ def _raise(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
     ttft, objective = evidence.value(_TTFT_P95, canary), evidence.objectives.get("ttft_p95_seconds")
     if ttft is None or objective is None or ttft <= objective:
         return NotApplicable("TTFT p95 is not known to be over its objective: a bigger budget would lengthen steps")
-    if waiting := _queue_bound(evidence, canary):
+    full = _budget_is_full(evidence, canary, context)
+    if not full and (waiting := _queue_bound(evidence, canary)):
         return NotApplicable(waiting)
     if against := _tight(evidence, canary, _ITL, tuning.itl_slack_ratio):
         return NotApplicable(f"{against}: a bigger token budget makes steps longer and would break it")
@@ -90,9 +95,9 @@ def _raise(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         return replace(kept, feasibility=step_proof(evidence, instances[0], (now, int(kept.value)), context))
 
     reason = (
-        f"TTFT p95 of {canary} is {figure(ttft, 'seconds')} (objective {figure(objective, 'seconds')}) and computing "
-        "prompts takes it: more tokens a step finish them sooner. Gaps between tokens grow by it, and have time: ITL "
-        f"p95 is {figure(evidence.value(_ITL_P95, canary), 'seconds')}."
+        f"TTFT p95 of {canary} is {figure(ttft, 'seconds')} (objective {figure(objective, 'seconds')}) and "
+        f"{full or 'computing prompts takes it'}: more tokens a step finish them sooner. Gaps between tokens grow by "
+        f"it, and have time: ITL p95 is {figure(evidence.value(_ITL_P95, canary), 'seconds')}."
     )
     return move("max_batched_tokens", evidence, finding, context, size=size, reason=reason)
 
@@ -148,6 +153,27 @@ def _queue_bound(evidence: Evidence, canary: str) -> str:
     if share >= high:
         return f"{figure(share, 'ratio')} of TTFT is queueing: more tokens a step do not help a queue for slots or KV"
     return ""
+
+
+def _budget_is_full(evidence: Evidence, canary: str, context: PlanContext) -> str:
+    """That requests wait for tokens of a step, since slots and KV are free; empty when that is not known.
+
+    A prompt that finds no tokens left in a step waits as one does that finds no slot: the queue's share of TTFT is high
+    either way.
+    """
+    budget = context.configured("max_batched_tokens", canary) or evidence.value(_BUDGET, canary)
+    computed, waiting = evidence.value(_STEP_TOKENS, canary), evidence.value(_WAITING, canary)
+    fullness, full = evidence.value(_FULLNESS, canary), evidence.thresholds.get("admission_fullness_ratio")
+    usage, room = evidence.value(_KV, canary), evidence.thresholds.get("kv_cache_usage_room_ratio")
+    if not budget or computed is None or not waiting or fullness is None or full is None or usage is None:
+        return ""
+    least = context.tuning.step_full_ratio * float(budget)
+    if room is None or fullness >= full or usage >= room or computed < least:
+        return ""
+    return (
+        f"its steps are full ({figure(computed)} of {figure(float(budget))} tokens on average) while "
+        f"{figure(1 - fullness, 'ratio')} of its slots and {figure(1 - usage, 'ratio')} of its KV cache are free"
+    )
 
 
 def _legal(context: PlanContext) -> Callable[[float], int]:

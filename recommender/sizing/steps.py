@@ -24,6 +24,7 @@ KV_FILL_OF_GATEWAY = 0.9  # P02 no. 1
 ITL_HEADROOM = 1.2  # P04 no. 1: the model's mean against a p95 objective
 SCALE_OUT_KV_USAGE = 0.70  # P02 no. 3
 SCALE_OUT_UTILIZATION = 0.75  # P03 no. 2
+BACKLOG_SECONDS = 300.0  # [G]: in which more replicas are to work off what waits now
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,20 +258,29 @@ def replicas_for_load(
     slots_per_replica: float | None,
     replicas: float | None,
     *,
+    finished_per_second: float | None = None,
+    backlog_seconds: float = BACKLOG_SECONDS,
     utilization: float = SCALE_OUT_UTILIZATION,
 ) -> Sized | NotApplicable:
     """Replicas that hold the requests in the system at 75 % of their slots (P03 no. 2, Little's law L = lambda·W).
 
-    ceil((running + waiting) / (0.75·C)): requests in the system now, whatever the arrival rate is.
+    ceil((running + waiting·share) / (0.75·C)). A queue is no demand: how long it is says how long the load has been
+    too much. What works it off within `backlog_seconds` is `waiting/backlog_seconds` requests a second, which take
+    `running/finished` seconds in a slot each, by Little's law. Where nothing is known to finish, all that wait count.
     """
     if running is None or waiting is None or slots_per_replica is None or replicas is None or slots_per_replica <= 0:
         return NotApplicable("running, waiting, the batch limit or the number of replicas is unknown")
-    new = math.ceil((running + waiting) / (utilization * slots_per_replica))
+    share, shown = 1.0, ""
+    if finished_per_second:
+        seconds = running / finished_per_second
+        share = min(1.0, seconds / backlog_seconds)
+        shown = f"·min(1, {seconds:.3g} s in a slot/{backlog_seconds:g} s)"
+    new = math.ceil((running + waiting * share) / (utilization * slots_per_replica))
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already have slots for the requests in the system")
     return Sized(
         new,
-        f"ceil(({running:g} + {waiting:g})/({utilization:g}·{slots_per_replica:g})) = {new}",
+        f"ceil(({running:g} + {waiting:g}{shown})/({utilization:g}·{slots_per_replica:g})) = {new}",
         {"running": running, "waiting": waiting, "slots_per_replica": slots_per_replica, "replicas": replicas},
     )
 

@@ -3,10 +3,13 @@
 import pytest
 
 from demo.faults.traffic import Load
-from demo.tuning.configuration import Configuration, WrongKnobError
+from demo.tuning.configuration import KV_BYTES_PER_TOKEN, MODEL_CONFIG, WEIGHT_BYTES, Configuration, WrongKnobError
 from demo.tuning.grid import grid
 from demo.tuning.starts import CHAT, LONG_PROMPTS, STARTS
 from demo.tuning.worth import Work, worth
+from recommender.models import read_config_file
+from recommender.sizing.footprint import kv_bytes_per_token, model_weight_bytes
+from recommender.sizing.model_facts import ModelFacts
 
 LIGHT = Work("light", Load(rate=1.0, prompt=100, answer=40))
 
@@ -32,8 +35,15 @@ def test_equal_seeds_give_equal_worth() -> None:
 
 
 def test_kv_blocks_are_what_the_weights_leave() -> None:
-    # 0.85 of 80 GiB are 68, less 56 of weights: 12 GiB, by 16 tokens of 419,430 bytes.
-    assert Configuration(kv_cache_memory_fraction=0.85).kv_blocks == 12 * 2**30 // (16 * 419_430)
+    # 0.85 of 80 GiB are 68, less 56 of weights: 12 GiB, by 16 tokens of 2·50·16·128·2 = 409,600 bytes.
+    assert Configuration(kv_cache_memory_fraction=0.85).kv_blocks == 12 * 2**30 // (16 * 409_600)
+
+
+def test_the_model_that_the_inventory_names_is_the_one_that_the_simulator_has_room_for() -> None:
+    model = read_config_file(MODEL_CONFIG)
+    assert isinstance(model, ModelFacts)
+    assert kv_bytes_per_token(model, "bf16") == KV_BYTES_PER_TOKEN
+    assert model_weight_bytes(model, "bf16") == pytest.approx(WEIGHT_BYTES, rel=0.01)
 
 
 @pytest.mark.parametrize(

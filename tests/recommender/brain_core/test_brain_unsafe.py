@@ -17,7 +17,7 @@ from recommender.models import common_model
 from recommender.placement import BY_INVENTORY
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook, precision
-from recommender.playbooks.admission_limited import RAISE_BATCH_LIMIT
+from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
 from recommender.playbooks.context_limit import LOWER_CONTEXT
 from recommender.playbooks.gpu_memory_pressure import PLAYBOOKS as P01
 from recommender.playbooks.graphs import RAISE_GRAPHS

@@ -194,3 +194,55 @@ def test_the_version_must_be_known_to_have_the_knob() -> None:
     given = dataclasses.replace(given, knobs=given.knobs.at("0.24.0") if given.knobs else None)
     seen = WAITING | {"replica:llm_requests_running:max2m": 200.0}
     assert "not known" in refused(size(LIMITED, "P04.4", evidence(seen), given, ONE))
+
+
+# 0.85·60,000/2,500 = 20.4: KV leaves no captured batch size above the 16 slots that there are.
+BOUND_BY_KV = UNSURE | {
+    "replica:llm_kv_cache_capacity_tokens": 60_000.0,
+    "gpu:gpu_memory_free_bytes": 16e9,
+    "gpu:gpu_memory_used:ratio": 0.8,
+}
+
+
+def test_slots_that_kv_has_no_room_for_get_memory_in_the_same_change() -> None:
+    given = context(known=facts(), max_running_requests=16, kv_cache_memory_fraction=0.8)
+    refused(size(LIMITED, "P04.1", evidence(BOUND_BY_KV), given))
+    change = changed(size(LIMITED, "P04.6", evidence(BOUND_BY_KV), given))
+    # 0.03·80e9/131,072 = 18,310 tokens more: 0.85·78,310/2,500 = 26.6, and 24 is a captured size.
+    assert (change.knob, change.old, change.new) == ("max_running_requests", 16, 24)
+    assert (change.sets, change.sets_old) == ({"gpu-memory-utilization": 0.83}, {"gpu-memory-utilization": 0.8})
+    assert change.feasibility is not None
+    assert change.feasibility.after == pytest.approx(64e9 + 0.03 * 80e9)
+    assert change.feasibility.limit == pytest.approx(80e9 - 3 * 2**30)
+    assert change.inputs["kv_capacity_tokens"] == pytest.approx(60_000 + 0.03 * 80e9 / KV_BYTES)
+    written = {patch.content for patch in render(change, PatchContext(service="chat"))}
+    assert any("max-num-seqs: 24" in text and "gpu-memory-utilization: 0.83" in text for text in written)
+
+
+def test_memory_whose_tokens_are_unknown_is_counted_as_if_the_share_were_kv_alone() -> None:
+    bound = BOUND_BY_KV | {"replica:llm_kv_cache_capacity_tokens": 48_500.0}  # 0.85·48,500/2,500 = 16.5
+    given = context("sglang", max_running_requests=16, kv_cache_memory_fraction=0.8)
+    change = changed(size(LIMITED, "P04.6", evidence(bound), given))
+    assert change.new == 17  # 0.85·48,500·0.83/0.8/2,500 = 17.1
+    assert change.sets == {"mem-fraction-static": 0.83}
+
+
+@pytest.mark.parametrize(
+    ("seen", "settings", "why"),
+    [
+        ({"replica:llm_kv_cache_capacity_tokens": 400_000.0}, {"kv_cache_memory_fraction": 0.8}, "KV has room"),
+        ({"gpu:gpu_memory_free_bytes": 3e9, "gpu:gpu_memory_used:ratio": 0.9625}, {}, "within the 3 GiB reserve"),
+        ({"replica:llm_itl_seconds:p95_5m": 0.2}, {}, "already over its objective"),
+        ({"replica:llm_tokens_per_running_request:avg5m": 9_000.0}, {}, "leaves no legal value above 16"),
+    ],
+)
+def test_memory_is_not_raised_with_slots_where_it_is_not_what_they_lack(
+    seen: dict[str, float], settings: dict[str, float], why: str
+) -> None:
+    given = context(known=facts(), max_running_requests=16, **({"kv_cache_memory_fraction": 0.9} | settings))
+    assert why in refused(size(LIMITED, "P04.6", evidence(BOUND_BY_KV | seen), given))
+
+
+def test_a_share_that_nobody_tells_is_not_raised_with_slots() -> None:
+    given = context(known=facts(), max_running_requests=16)
+    assert "is unknown" in refused(size(LIMITED, "P04.6", evidence(BOUND_BY_KV), given))

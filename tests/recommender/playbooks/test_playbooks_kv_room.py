@@ -144,10 +144,72 @@ def test_a_queue_is_limited_to_what_is_served_in_time_and_sized_in_replicas() ->
         },
     )
     assert "no more than 8 requests" in advised(size(QUEUE, "P03.3", seen, context()))  # 2 s · 4/s
-    assert "needs 6 replicas" in advised(size(QUEUE, "P03.2", seen, context()))  # 144/(0.75·32)
+    # 64 run and 8 end a second: 8 s in a slot. 80 that wait, worked off in 300 s, take 80·8/300 slots: 66.1/24.
+    assert "at least 3 replicas" in advised(size(QUEUE, "P03.2", seen, context()))
     assert "1.60 times the mean" in advised(size(QUEUE, "P03.4", seen, context()))
     assert "unknown" in refused(size(QUEUE, "P03.3", evidence({}), context()))
     assert "not known" in refused(size(QUEUE, "P03.4", evidence({}), context()))
+
+
+def test_a_backlog_is_no_demand_and_without_a_rate_all_of_it_counts() -> None:
+    crowd = {
+        "service:llm_requests:rate5m": 8.0,
+        "service:llm_replicas_up:count": 2.0,
+        "service:llm_requests_running:sum": 64.0,
+        "service:llm_requests_waiting:sum": 7000.0,
+        "service:llm_max_running_requests:sum": 64.0,
+    }
+    # 7000·8/300 = 186.7 slots: (64 + 186.7)/24 = 10.4, where all that wait at once would be 294.3.
+    assert "at least 11 replicas" in advised(size(QUEUE, "P03.2", evidence({}, service=crowd), context()))
+    patient = context(tuning={"backlog_seconds": 3600})  # 64 + 15.6 = 79.6 slots
+    assert "at least 4 replicas" in advised(size(QUEUE, "P03.2", evidence({}, service=crowd), patient))
+    unknown = {name: value for name, value in crowd.items() if "rate" not in name}
+    assert "at least 295 replicas" in advised(size(QUEUE, "P03.2", evidence({}, service=unknown), context()))
+
+
+# All slots taken and always a queue, with KV between room (0.75) and full (0.9): no cause is certain.
+BETWEEN = {
+    "replica:llm_requests_running:avg2m": 16.0,
+    "replica:llm_requests_running:max2m": 16.0,
+    "replica:llm_requests_waiting:avg2m": 40.0,
+    "replica:llm_requests_waiting:min2m": 30.0,
+    "replica:llm_max_running_requests": 16.0,
+    "replica:llm_admission_fullness:ratio_avg2m": 1.0,
+    "replica:llm_kv_cache_usage:avg2m": 0.8,
+    "replica:llm_kv_cache_capacity_tokens": 50_000.0,
+    "replica:llm_tokens_per_running_request:avg5m": 2_500.0,
+    "replica:llm_preemptions_per_request:ratio_rate5m": 0.0,
+    "gpu:gpu_memory_free_bytes": 16e9,
+    "gpu:gpu_memory_used:ratio": 0.8,
+}
+
+
+def test_a_queue_for_slots_is_answered_with_slots_and_the_memory_that_they_take() -> None:
+    given = context("sglang", known=facts(), max_running_requests=16, kv_cache_memory_fraction=0.8)
+    assert changed(size(QUEUE, "P04.1", evidence(BETWEEN), given)).new == 17  # 0.85·50,000/2,500
+    captured = context(known=facts(), max_running_requests=16, kv_cache_memory_fraction=0.8)
+    refused(size(QUEUE, "P04.1", evidence(BETWEEN), captured))  # no captured size between 16 and 17
+    wider = BETWEEN | {"replica:llm_kv_cache_capacity_tokens": 60_000.0}
+    change = changed(size(QUEUE, "P04.6", evidence(wider), captured))
+    assert (change.new, change.sets) == (24, {"gpu-memory-utilization": 0.83})  # 0.85·(60,000 + 18,310)/2,500 = 26.6
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        ({"replica:llm_admission_fullness:ratio_avg2m": 0.6}, "not held back by its slots"),
+        ({"replica:llm_requests_waiting:min2m": 0.0}, "not held back by its slots"),
+        ({"replica:llm_kv_cache_usage:avg2m": 0.95}, "not held back by its slots"),
+        ({"replica:llm_preemptions_per_request:ratio_rate5m": 0.1}, "not held back by its slots"),
+    ],
+)
+def test_a_queue_for_anything_else_gets_no_slots(seen: dict[str, float], why: str) -> None:
+    given = context("sglang", known=facts(), max_running_requests=16, kv_cache_memory_fraction=0.8)
+    for identifier in ("P04.1", "P04.6"):
+        assert why in refused(size(QUEUE, identifier, evidence(BETWEEN | seen), given))
+        for unknown in seen:
+            known = {name: value for name, value in BETWEEN.items() if name != unknown}
+            assert "is unknown" in refused(size(QUEUE, identifier, evidence(known), given))
 
 
 def test_a_slow_engine_is_looked_at_in_order_and_what_is_unknown_is_said() -> None:

@@ -97,6 +97,39 @@ def test_a_bigger_budget_is_refused_where_it_would_not_help_or_would_break_itl(
     assert why in refused(size(PREFILL, "P05.3", evidence(LATE_FIRST | seen), given))
 
 
+# 112 of 128 tokens a step are computed on average, while half of the slots and most of KV are free.
+FULL_STEPS = LATE_FIRST | {
+    "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.9,
+    "replica:llm_step_tokens:mean_5m": 112.0,
+    "replica:llm_requests_waiting:min2m": 20.0,
+    "replica:llm_admission_fullness:ratio_avg2m": 0.5,
+    "replica:llm_kv_cache_usage:avg2m": 0.3,
+}
+
+
+@pytest.mark.parametrize("bottleneck", [PREFILL, LATENCY, Bottleneck.QUEUE_BUILDUP])
+def test_a_queue_for_tokens_of_a_step_gets_twice_the_budget(bottleneck: Bottleneck) -> None:
+    given = context(known=facts(), max_batched_tokens=128, max_running_requests=80)
+    change = changed(size(bottleneck, "P05.3", evidence(FULL_STEPS), given))
+    assert (change.old, change.new) == (128, 256)
+    assert "its steps are full (112 of 128 tokens on average)" in change.reason
+
+
+@pytest.mark.parametrize(
+    ("signal", "value"),
+    [
+        ("replica:llm_step_tokens:mean_5m", 100.0),  # below 0.8·128
+        ("replica:llm_admission_fullness:ratio_avg2m", 0.95),
+        ("replica:llm_kv_cache_usage:avg2m", 0.8),
+        ("replica:llm_requests_waiting:min2m", 0.0),
+    ],
+)
+def test_a_queue_for_slots_or_kv_is_none_for_tokens_of_a_step(signal: str, value: float) -> None:
+    given = context(known=facts(), max_batched_tokens=128, max_running_requests=80)
+    for seen in (FULL_STEPS | {signal: value}, {name: each for name, each in FULL_STEPS.items() if name != signal}):
+        assert "do not help a queue" in refused(size(LATENCY, "P05.3", evidence(seen), given))
+
+
 @pytest.mark.parametrize("signal", ["ttft_seconds:p95_5m", "itl_seconds:p95_5m", "queue_share_of_ttft:ratio_rate5m"])
 def test_unknown_latencies_never_trade_anything(signal: str) -> None:
     given = context(known=facts(), max_batched_tokens=2048)
