@@ -7,7 +7,7 @@ from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.judge import consider
 from recommender.diagnosis.missing import missing_of, of_thresholds, unknown
 from recommender.diagnosis.relations import PRECEDENCE
-from recommender.diagnosis.sentences import link_text, missing_text, no_cause_text, root_text
+from recommender.diagnosis.sentences import link_text, missing_text, no_cause_text, root_text, unjudged
 from recommender.diagnosis.shared import answering
 from recommender.diagnosis.suspects import suspects_of
 from recommender.diagnosis.symptoms import TITLES
@@ -16,11 +16,9 @@ from recommender.model import FindingRole as Role
 from rules.catalog import Bottleneck
 
 # Without these of every replica that answers, "nothing holds" would only mean "nothing is known".
-_NEEDED_OF_A_REPLICA = (
-    "replica:llm_requests_running:avg2m",
-    "replica:llm_requests_waiting:avg2m",
-    "replica:llm_kv_cache_usage:avg2m",
-)
+_LOAD = ("replica:llm_requests_running:avg2m", "replica:llm_requests_waiting:avg2m")
+# Some engines tell nothing of their KV cache in any version: of those nobody could ever say that they are well.
+_NEEDED_OF_A_REPLICA = (*_LOAD, "replica:llm_kv_cache_usage:avg2m")
 
 
 def diagnose(evidence: Evidence, hinted: frozenset[Bottleneck] = frozenset()) -> Diagnosis:
@@ -153,14 +151,16 @@ def _nothing_holds(evidence: Evidence, hinted: frozenset[Bottleneck]) -> Diagnos
     if hinted:
         return _hint_does_not_hold(evidence, hinted, (), {})
     missing = _needed(evidence)
+    if any(one.obtainable is not False or one.signal in _LOAD for one in missing):
+        status, text = DiagnosisStatus.NOT_ENOUGH_EVIDENCE, missing_text(evidence, missing)
+    elif missing:
+        status, text = DiagnosisStatus.HEALTHY, f"no bottleneck holds now that its engine tells of; {unjudged(missing)}"
+    else:
+        status, text = DiagnosisStatus.HEALTHY, "no bottleneck holds now."
     return Diagnosis(
         service=evidence.service,
         at=evidence.at,
-        status=DiagnosisStatus.NOT_ENOUGH_EVIDENCE if missing else DiagnosisStatus.HEALTHY,
+        status=status,
         missing=missing,
-        text=(
-            f"{evidence.service}: {missing_text(evidence, missing)}"
-            if missing
-            else f"{evidence.service}: no bottleneck holds now."
-        ),
+        text=f"{evidence.service}: {text}",
     )

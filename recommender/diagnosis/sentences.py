@@ -70,6 +70,11 @@ def missing_text(evidence: Evidence, missing: Sequence[Missing]) -> str:
     return f"{len(missing)} signals that are needed are unknown (see missing)."
 
 
+def unjudged(missing: Sequence[Missing]) -> str:
+    """What a healthy engine was not judged by, because no version of it tells it."""
+    return f"not judged: {', '.join(sorted({one.signal for one in missing}))}, which it never tells."
+
+
 def _where(finding: Finding) -> str:
     where = f" on {named(finding.instances)}" if finding.instances else ""
     if finding.gpus:

@@ -11,7 +11,7 @@ from recommender.diagnosis import missing as module
 from recommender.diagnosis.checks import Scope
 from recommender.diagnosis.discriminators import DISCRIMINATORS
 from recommender.diagnosis.missing import missing_of, obtain
-from recommender.model import Diagnosis, Evidence, Fact, Placement
+from recommender.model import Diagnosis, DiagnosisStatus, Evidence, Fact, Placement
 from rules.catalog import SIGNALS, SOURCE_COUNTERS, SOURCE_GAUGES, Bottleneck
 
 Builder = Callable[..., Evidence]
@@ -167,3 +167,23 @@ def test_a_diagnosis_that_was_stored_before_can_still_be_read() -> None:
     assert read.root is not None
     assert read.root.role is None
     assert Diagnosis.model_validate_json(read.model_dump_json()) == read
+
+
+LOAD = {"replica:llm_up": 1.0, "replica:llm_requests_running:avg2m": 1.0, "replica:llm_requests_waiting:avg2m": 0.0}
+
+
+def test_an_engine_is_healthy_without_what_no_version_of_it_tells_and_that_is_said(evidence_of: Builder) -> None:
+    found = diagnose(told(evidence_of(LOAD, instances=(R1,)), "llamacpp"))
+    assert found.status is DiagnosisStatus.HEALTHY
+    assert [one.signal for one in found.missing] == ["replica:llm_kv_cache_usage:avg2m"]
+    assert "not judged: replica:llm_kv_cache_usage:avg2m, which it never tells" in found.text
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_one_that_could_tell_it_is_not(evidence_of: Builder, engine: str) -> None:
+    assert diagnose(told(evidence_of(LOAD, instances=(R1,)), engine)).status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
+
+
+def test_an_engine_that_tells_nothing_of_its_load_is_never_healthy(evidence_of: Builder) -> None:
+    evidence = told(evidence_of({"replica:llm_up": 1.0}, instances=(R1,)), "ollama")
+    assert diagnose(evidence).status is DiagnosisStatus.NOT_ENOUGH_EVIDENCE
