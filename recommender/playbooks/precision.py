@@ -76,10 +76,12 @@ def _of_other_weights(moved: Move, reason: str, context: PlanContext) -> Advice 
     """What is quantised already is not quantised again while it is loaded: the next step is another checkpoint."""
     if moved.feasibility is not None and moved.feasibility.fits is False:
         return NotApplicable(f"it would not fit: {moved.feasibility.text}")
+    turned = handle("weight_quantization", context)
+    if turned is None:
+        return NotApplicable(f"{engine_of(context) or 'this engine'} holds no weights that could be stored otherwise")
     return Advice(
         f"{reason} Next is {shown(moved.value)}: {moved.formula}. The weights must have been made for it, so it is "
-        f"another checkpoint ({handle('weight_quantization', context)}); a setting alone does not give it. Check "
-        "answers."
+        f"another checkpoint ({turned}); a setting alone does not give it. Check answers."
     )
 
 

@@ -53,7 +53,7 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
         evidence,
         finding,
         context,
-        size=lambda _, instances: _together(evidence, instances, slots, each, context),
+        size=lambda scoped, instances: _together(scoped, evidence, instances, (before, new, each), context),
         reason=f"{_reason(evidence, finding)} Each keeps its context of {each} tokens, so what they share grows too.",
     )
     knob = context.knob("context_tokens")
@@ -64,9 +64,15 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
 
 
 def _together(
-    evidence: Evidence, instances: tuple[str, ...], slots: tuple[int, int], each: int, context: PlanContext
+    old: KnobValue | None,
+    evidence: Evidence,
+    instances: tuple[str, ...],
+    slots: tuple[int, int, int],
+    context: PlanContext,
 ) -> Move | NotApplicable:
-    before, new = slots
+    before, new, each = slots
+    if old is not None and int(old) != before:
+        return NotApplicable(f"the engine tells {old} slots, and {before} are seen: how many share its context is open")
     shared = {instance: context.configured("context_tokens", instance) for instance in instances}
     differing = [instance for instance, tokens in shared.items() if tokens != shared[instances[0]]]
     if differing:

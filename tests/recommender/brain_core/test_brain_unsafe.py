@@ -438,3 +438,17 @@ def test_what_was_left_out_is_not_put_back_as_a_word() -> None:
     assert knob is not None
     change = knob.change("vllm", "none", "ngram", reason="", formula="", inputs={})
     assert as_it_was(change) == "`speculative-config.method` as it was"
+
+
+def test_slots_that_are_seen_otherwise_than_the_engine_tells_are_not_raised_from_either(evidence_of: Make) -> None:
+    seen = {"replica:llm_max_running_requests": 30.0, "replica:llm_max_running_requests:engine": 64.0}
+    context = llama({"LLAMA_ARG_CTX_SIZE": 32768}, longest=3000)
+    assert "tells 64 slots, and 30 are seen" in why_not(raise_slots(evidence_of(seen), finding(), context))
+
+
+def test_an_engine_without_weights_is_advised_no_other_ones(evidence_of: Make) -> None:
+    facts = ServiceFacts(model=LLAMA, gpu=GPUS["a10g"], tensor_parallel=1, weight_dtype="fp8", kv_dtype="bf16")
+    for playbooks in PLAYBOOKS.values():
+        for playbook in playbooks:
+            outcome = playbook.size(evidence_of(FEW), finding(), service("lmcache", {}, facts=facts))
+            assert "None" not in getattr(outcome, "text", ""), playbook.id
