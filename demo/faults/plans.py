@@ -13,6 +13,7 @@ from recommender.contracts import PromQL, Sample, Series
 from recommender.diagnosis import diagnose
 from recommender.evidence import gather, quote
 from recommender.inventory import DeclaredSettings, Inventory, ObjectiveConfig, ReplicaConfig, ServiceConfig
+from recommender.knobs import load
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.planner import context_of, make_plan
 
@@ -98,14 +99,16 @@ def _questions(service: str) -> tuple[str, str]:
 
 def service_of(scenario: Scenario) -> ServiceConfig:
     """The inventory's service of a story: what its engines were started with, declared; nothing is carried out."""
-    setup = scenario.fleet.replicas[0].run.setup
+    setup, engine = scenario.fleet.replicas[0].run.setup, scenario.fleet.replicas[0].engine.value
+    has_share = load(engine).get("kv_cache_memory_fraction") is not None
     return ServiceConfig(
-        engine=scenario.fleet.replicas[0].engine.value,
+        engine=engine,
         objectives=ObjectiveConfig.model_validate(dict(scenario.fleet.objectives)),
         settings=DeclaredSettings(
             max_running_requests=setup.slots,
             max_batched_tokens=setup.step_tokens,
             prefix_caching=setup.prefix_caching,
+            kv_cache_memory_fraction=setup.memory_fraction if has_share else None,
         ),
         replicas=tuple(
             ReplicaConfig(url=f"http://{instance(scenario.name, number)}", node=f"{scenario.name}-n{replica.node}")
