@@ -87,8 +87,16 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """`text` as inline code of Markdown, also in a table's cell."""
-    shown = plain(text).replace("|", "\\|")
+    """`text` as inline code of Markdown; not in a table, whose cells end at a bar even within code."""
+    return _code(plain(text))
+
+
+def code_cell(text: str) -> str:
+    """`text` as inline code in a cell of a table of GitHub's Markdown."""
+    return _code(plain(text).replace("|", "\\|"))
+
+
+def _code(shown: str) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", shown)), default=0))
     return f"{fence} {shown} {fence}" if shown.startswith("`") or shown.endswith("`") else f"{fence}{shown}{fence}"
 
@@ -186,5 +194,10 @@ def _markdown_findings(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _markdown_missing(one: Missing) -> str:
-    cells = (code(one.signal or one.query), escaped(named(one.instances)), escaped(one.how), code(one.query))
+    cells = (
+        code_cell(one.signal or one.query),
+        escaped(named(one.instances)),
+        escaped(one.how),
+        code_cell(one.query),
+    )
     return f"| {' | '.join(cells)} |"

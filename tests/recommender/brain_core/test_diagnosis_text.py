@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from recommender.diagnosis import diagnose, to_markdown, to_text
-from recommender.diagnosis.text import code, escaped, plain
+from recommender.diagnosis.text import code, code_cell, escaped, plain
 from recommender.model import Evidence, Placement
 from rules.catalog import Bottleneck
 from tests.recommender.brain_core.test_diagnosis_classes import CASES
@@ -122,7 +122,11 @@ def test_escaped_text_shows_itself(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"), [("a", "`a`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("a|b", "`a\\|b`"), ("a\nb", "`a\\nb`")]
+    ("text", "shown"), [("a", "`a`"), ("a`b", "``a`b``"), ("`a", "`` `a ``"), ("a|b", "`a|b`"), ("a\nb", "`a\\nb`")]
 )
 def test_code_ends_where_it_should(text: str, shown: str) -> None:
     assert code(text) == shown
+
+
+def test_a_bar_in_the_code_of_a_table_ends_no_cell() -> None:
+    assert code_cell("a|b") == "`a\\|b`"
