@@ -103,7 +103,9 @@ def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime)
     steps = min(DEFAULT_STEPS, _LOOK_UPS // replicas) * times
     limits = Limits(characters=Limits().characters * times, steps=steps)
     inliner = Inliner(rules, found.place(around), known, limits)
-    evaluated = evaluate(client, inliner, rules, at, steps=steps)
+    # What is known already is not asked for: an objective's default beside the inventory's would be a second value.
+    unknown = [rule for rule in rules if rule.name not in known]
+    evaluated = evaluate(client, inliner, unknown, at, steps=steps)
     figures = [
         Sample({"__name__": name, **labels}, value) for name, series in known.items() for labels, value in series.values
     ]

@@ -26,6 +26,7 @@ services:
   chat:
     engine: vllm
     model: tiny-llama
+    objectives: {ttft_p95_seconds: 1.5, itl_p95_seconds: 0.08}
     settings: {max_running_requests: 16}
     replicas: [{url: "http://10.0.0.1:8000"}]
 """
@@ -100,6 +101,10 @@ def test_the_inventory_makes_it_a_plan_with_names_and_objectives_of_its_own(past
     report = of_json(call(past, "--service", "chat", "--inventory", str(inventory), "--format", "json"))
     (service,) = report["services"]
     assert service["named_by"] == "the inventory"
+    objectives = service["evidence"]["objectives"]  # its own, not the defaults beside them
+    assert (objectives["ttft_p95_seconds"], objectives["itl_p95_seconds"]) == (1.5, 0.08)
+    assert service["severity"] == "critical"
+    assert service["diagnosis"]["missing"] == []
     change = service["plan"]["change"]
     assert (change["knob"], change["old"]) == ("max_running_requests", 16)
     assert 16 < change["new"] <= 64
