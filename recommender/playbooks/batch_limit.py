@@ -26,12 +26,20 @@ _OF_SLOTS = (
     "replica:llm_kv_cache_usage:avg2m",
     "replica:llm_preemptions_per_request:ratio_rate5m",
 )
+_OF_BURSTS = (
+    "replica:llm_queue_share_of_ttft:ratio_rate5m",
+    "replica:llm_requests_running:max2m",
+    "replica:llm_max_running_requests",
+    "replica:llm_kv_cache_usage:max2m",
+    "replica:llm_preemptions_per_request:ratio_rate5m",
+)
+_TTFT = "ttft_p95_seconds"
 _LEAST_BUDGET = 2048  # tokens of a step: the least default of vLLM's API server (engine-knobs §1)
 
 
 def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P04 no. 1 and no. 5: more slots, as far as KV memory, the ITL objective and the step cap allow."""
-    if against := not_for_slots(evidence, finding) or itl_over_objective(evidence, finding):
+    if against := not_for_slots(evidence, finding, context) or itl_over_objective(evidence, finding):
         return NotApplicable(against)
     if context.engine in SLOT_ENGINES:
         return raise_slots(evidence, finding, context)
@@ -122,24 +130,49 @@ def _slowest(evidence: Evidence, instances: tuple[str, ...]) -> float | None:
     return max(known) if known and len(known) == len(seen) else None
 
 
-def not_for_slots(evidence: Evidence, finding: Finding) -> str:
-    """Why a queue without a confirmed cause is not known to be one for slots; empty where it is, and for P04's class.
+def not_for_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
+    """Why what is slow is not known to wait for slots; empty where it is, and for P04's own class, which says so."""
+    if finding.bottleneck is Bottleneck.QUEUE_BUILDUP:
+        names = _OF_SLOTS[:2] if context.engine in SLOT_ENGINES else _OF_SLOTS
+        return _queue_of_something_else(evidence, affected(evidence, finding), names)
+    if finding.bottleneck is Bottleneck.HIGH_LATENCY:
+        return _late_for_something_else(evidence, canary_of(evidence, finding))
+    return ""
 
-    Batches are full everywhere, never without a queue, and nothing is preempted. KV may be fuller than where the batch
-    limit is certainly the cause, and less full than where KV is: what slots then need is proven as always.
+
+def _queue_of_something_else(evidence: Evidence, instances: tuple[str, ...], names: tuple[str, ...]) -> str:
+    """A queue is one for slots where batches are full everywhere, never without a queue, and nothing is preempted.
+
+    KV may be fuller than where the batch limit is certainly the cause, and less full than where KV is: what slots then
+    need is proven as always. Slots that have their whole context from the start preempt nothing, and fill no cache.
     """
-    if finding.bottleneck is not Bottleneck.QUEUE_BUILDUP:
-        return ""
-    instances = affected(evidence, finding)
     full, high = (evidence.thresholds.get(name) for name in ("admission_fullness_ratio", "kv_cache_usage_high_ratio"))
     for instance in instances:
-        told = [evidence.value(name, instance) for name in _OF_SLOTS]
-        fullness, waiting, usage, preempted = told
+        told = [evidence.value(name, instance) for name in names]
         if full is None or high is None or None in told:
             return f"whether {instance} is held back by its slots is unknown"
-        if (fullness or 0) < full or not waiting or (usage or 0) >= high or preempted:
+        fullness, waiting, usage, preempted = [each or 0.0 for each in told] + [0.0] * (len(_OF_SLOTS) - len(names))
+        if fullness < full or not waiting or usage >= high or preempted:
             return f"{instance} is not held back by its slots alone"
     return "" if instances else "no replica is known"
+
+
+def _late_for_something_else(evidence: Evidence, instance: str) -> str:
+    """First tokens are late for want of slots where they mostly queue, and the batch reaches its limit below full KV.
+
+    In bursts: a batch that is always full is a class of its own.
+    """
+    late, promised = evidence.value("replica:llm_ttft_seconds:p95_5m", instance), evidence.objectives.get(_TTFT)
+    if late is None or promised is None or late <= promised:
+        return "TTFT p95 is not known to be over its objective: more slots would not help"
+    share, most = (evidence.thresholds.get(n) for n in ("queue_share_of_ttft_high_ratio", "kv_cache_usage_high_ratio"))
+    told = [evidence.value(name, instance) for name in _OF_BURSTS]
+    queueing, running, limit, peak, preempted = told
+    if share is None or most is None or None in told:
+        return f"whether first tokens of {instance} wait for slots is unknown"
+    if (queueing or 0) < share or (running or 0) < (limit or 0) or (peak or 0) >= most or preempted:
+        return f"first tokens of {instance} are not known to wait for slots alone"
+    return ""
 
 
 def itl_over_objective(evidence: Evidence, finding: Finding) -> str:

@@ -55,7 +55,7 @@ def _share(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
     """Where the engine's share of its device is set, if more slots can be wanted at all."""
     if context.engine in SLOT_ENGINES:
         return NotApplicable("each slot has its whole context from the start: memory is part of P04 no. 5")
-    if against := not_for_slots(evidence, finding) or itl_over_objective(evidence, finding):
+    if against := not_for_slots(evidence, finding, context) or itl_over_objective(evidence, finding):
         return NotApplicable(against)
     share = change_scope(_SHARE, evidence, finding, context)
     if isinstance(share, OldValueUnknown):

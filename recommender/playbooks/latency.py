@@ -9,6 +9,8 @@ from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks import ollama
 from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
+from recommender.playbooks.batch_with_memory import RAISE_BOTH
 from recommender.playbooks.decode_bandwidth import SMALLER_BATCH
 from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
 from recommender.playbooks.token_budget import LOWER_BUDGET, RAISE_BUDGET
@@ -61,6 +63,8 @@ PLAYBOOKS = (
     Playbook("P07.0", "See where the time goes", _where),
     SMALLER_BATCH,
     LOWER_BUDGET,
+    RAISE_BATCH_LIMIT,
+    RAISE_BOTH,
     RAISE_BUDGET,
     Playbook("P07.1", "Serve people before batches", _tiers),
     Playbook("P07.2", "Cap the length of answers", _shorter_answers),

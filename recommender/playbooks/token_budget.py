@@ -54,6 +54,7 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
             maximum=tuning.token_budget_max,
             legal=_legal(context),
             max_running_requests=_slots(instances, context),
+            computed_tokens=_computed(evidence, canary, context),
             step=tuning.step_max_ratio,
         )
         kept = _kept(VerificationMetric.TTFT_P95_SECONDS, now, sized, evidence, context)
@@ -114,6 +115,18 @@ def _kept(
         return sized
     broken = breaks("max_batched_tokens", (old, sized.value), traded, evidence, context)
     return NotApplicable(broken) if broken else of_sized(sized, NO_MORE)
+
+
+def _computed(evidence: Evidence, canary: str, context: PlanContext) -> float | None:
+    """Tokens of a step that takes a whole long prompt in, and a token of each request that runs.
+
+    None for short prompts: a step takes in as many of those as it has tokens for.
+    """
+    prompt = evidence.value("replica:llm_request_prompt_tokens:mean_5m", canary)
+    running = evidence.value("replica:llm_requests_running:avg2m", canary)
+    if prompt is None or running is None or prompt < 2 * context.tuning.token_budget_min:
+        return None
+    return prompt + running
 
 
 def _slots(instances: tuple[str, ...], context: PlanContext) -> int | None:

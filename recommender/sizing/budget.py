@@ -19,9 +19,13 @@ def lower_token_budget(
     maximum: int,
     legal: Callable[[float], int],
     max_running_requests: int | None = None,
+    computed_tokens: float | None = None,
     step: float = MAX_STEP_RATIO,
 ) -> Sized | NotApplicable:
     """A smaller token budget of a step (P05 no. 2): clamp(pow2_floor(old·objective/ITL), 512, 8192), at least old/2.
+
+    `computed_tokens` is what a step with a whole prompt computes (None: unknown). A budget far above it bounds nothing,
+    and halving that would change nothing: half of what steps compute, down to a power of two, is the least then.
 
     `itl_seconds` is the tail that is too long (p99, or p95 where no p99 is known). A budget below the batch limit is
     refused by vLLM, so it is not gone below.
@@ -30,14 +34,17 @@ def lower_token_budget(
         return NotApplicable("ITL or its objective is unknown: how much smaller the budget has to be cannot be said")
     if itl_seconds <= itl_objective_seconds:
         return NotApplicable("ITL keeps its objective: a smaller budget would only delay first tokens")
-    wanted = pow2_floor(old * itl_objective_seconds / itl_seconds)
-    least = max(math.ceil(old / step), max_running_requests or 1)
+    acts = old if computed_tokens is None else min(old, computed_tokens)
+    wanted = pow2_floor(acts * itl_objective_seconds / itl_seconds)
+    halved = math.ceil(old / step) if acts == old else pow2_floor(acts / step)
+    least = max(halved, max_running_requests or 1)
     new = legal(max(min(max(wanted, minimum), maximum), least))
     if not 0 < new < old or new < least:
         return NotApplicable(f"a budget of {old} tokens is as small as it may be (at least {max(least, minimum)})")
     return Sized(
         new,
-        f"max(clamp(pow2_floor(old·itl_objective/itl = {old * itl_objective_seconds / itl_seconds:.4g}) = {wanted}, "
+        f"max(clamp(pow2_floor({'old' if acts == old else 'what a step computes'}·itl_objective/itl = "
+        f"{acts * itl_objective_seconds / itl_seconds:.4g}) = {wanted}, "
         f"{minimum}, {maximum}), {least}) = {new}",
         {"old": float(old), "itl_seconds": itl_seconds, "itl_objective_seconds": itl_objective_seconds},
     )

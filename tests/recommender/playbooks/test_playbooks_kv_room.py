@@ -212,6 +212,48 @@ def test_a_queue_for_anything_else_gets_no_slots(seen: dict[str, float], why: st
             assert "is unknown" in refused(size(QUEUE, identifier, evidence(known), given))
 
 
+# First tokens queue in bursts: the batch reaches its limit, and KV has room at its fullest.
+BURSTS = BETWEEN | {
+    "replica:llm_ttft_seconds:p95_5m": 4.0,
+    "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.8,
+    "replica:llm_kv_cache_usage:max2m": 0.7,
+    "replica:llm_kv_cache_capacity_tokens": 400_000.0,
+}
+
+
+def test_first_tokens_that_queue_for_slots_in_bursts_get_slots() -> None:
+    late = Bottleneck.HIGH_LATENCY
+    given = context(known=facts(), max_running_requests=16)
+    assert changed(size(late, "P04.1", evidence(BURSTS), given)).new == 32
+    for signal, value in (
+        ("replica:llm_ttft_seconds:p95_5m", 1.0),
+        ("replica:llm_queue_share_of_ttft:ratio_rate5m", 0.2),
+        ("replica:llm_requests_running:max2m", 12.0),
+        ("replica:llm_kv_cache_usage:max2m", 0.95),
+        ("replica:llm_preemptions_per_request:ratio_rate5m", 0.1),
+    ):
+        refused(size(late, "P04.1", evidence(BURSTS | {signal: value}), given))
+        refused(size(late, "P04.1", evidence({name: v for name, v in BURSTS.items() if name != signal}), given))
+
+
+def test_slots_that_have_their_context_from_the_start_need_no_kv_gauge() -> None:
+    slots = {
+        "replica:llm_requests_running:avg2m": 6.0,
+        "replica:llm_requests_running:max2m": 6.0,
+        "replica:llm_requests_waiting:avg2m": 40.0,
+        "replica:llm_requests_waiting:min2m": 30.0,
+        "replica:llm_max_running_requests": 6.0,
+        "replica:llm_admission_fullness:ratio_avg2m": 1.0,
+    }
+    given = context(
+        "llamacpp", known=facts(), tuning={"longest_request_tokens": 4000}, max_running_requests=6, context_tokens=24576
+    )
+    change = changed(size(QUEUE, "P04.1", evidence(slots), given))
+    assert (change.new, change.sets) == (12, {"LLAMA_ARG_CTX_SIZE": 49152})
+    calm = slots | {"replica:llm_requests_waiting:min2m": 0.0}
+    assert "not held back" in refused(size(QUEUE, "P04.1", evidence(calm), given))
+
+
 def test_a_slow_engine_is_looked_at_in_order_and_what_is_unknown_is_said() -> None:
     busy = {"replica:llm_requests_waiting:min2m": 5.0}
     hot = busy | {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.5, "node:host_cpu_busy:ratio": 0.99}

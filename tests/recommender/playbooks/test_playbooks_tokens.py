@@ -156,6 +156,15 @@ def test_long_gaps_get_half_the_budget_while_first_tokens_have_time() -> None:
     assert changed(size(PREFILL, "P05.2", evidence(LONG_GAPS), free)).new == 512
 
 
+def test_a_budget_above_what_steps_compute_is_halved_from_there() -> None:
+    given = context(max_batched_tokens=8192, max_running_requests=64, chunked_prefill=True)
+    long = LONG_GAPS | {"replica:llm_request_prompt_tokens:mean_5m": 2400.0}
+    # A step with a prompt computes 2,440 tokens: 2,440·0.1/0.4 = 610 is 512, and half of 2,440 is 1,024 at least.
+    assert changed(size(PREFILL, "P05.2", evidence(long), given)).new == 1024
+    short = LONG_GAPS | {"replica:llm_request_prompt_tokens:mean_5m": 400.0}  # many of them share a step
+    assert changed(size(PREFILL, "P05.2", evidence(short), given)).new == 4096
+
+
 def test_a_smaller_budget_is_refused_where_first_tokens_have_no_time() -> None:
     late = LONG_GAPS | {"replica:llm_ttft_seconds:p95_5m": 1.9}
     given = context(max_batched_tokens=8192, max_running_requests=64, chunked_prefill=True)
