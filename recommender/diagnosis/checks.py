@@ -100,10 +100,18 @@ class Scope:
         )
 
     def _told(self, signal: str, what: str) -> float | None:
-        """What the buckets of a service's p95 cannot tell: the bound that it is beyond, or below."""
-        if not signal.startswith("service:") or not signal.endswith(":p95_5m"):
+        """What the buckets of a p95 cannot tell: the bound that it is beyond, or below. The rules tell it of services.
+
+        A replica's p95 at or below the bound that its service's is below is such a mean, too.
+        """
+        level, _, rest = signal.partition(":")
+        if level not in {"service", "replica"} or not rest.endswith(":p95_5m"):
             return None
-        return self.value(f"{signal.removesuffix('p95_5m')}{what}")
+        bound = self.value(f"service:{rest.removesuffix('p95_5m')}{what}")
+        if level == "service" or bound is None:
+            return bound
+        value = self.value(signal)
+        return bound if what == "p95_coarse" and value is not None and value <= bound else None
 
     def within_objective(self, label: str, signal: str, objective: str) -> Answer:
         """The signal is at or below the service's objective of this name."""

@@ -124,10 +124,11 @@ def _budget(old: int, evidence: Evidence, instances: tuple[str, ...], context: P
 
 
 def _slowest(evidence: Evidence, instances: tuple[str, ...]) -> float | None:
-    """The highest ITL p95; None when one is unknown."""
+    """The highest ITL p95; None when one is unknown. Below the first bucket's bound it may be all of that bound."""
     seen = [evidence.value("replica:llm_itl_seconds:p95_5m", instance) for instance in instances]
     known = [each for each in seen if each is not None]
-    return max(known) if known and len(known) == len(seen) else None
+    bound = evidence.value("service:llm_itl_seconds:p95_coarse") or 0.0
+    return max(*known, bound) if known and len(known) == len(seen) else None
 
 
 def not_for_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> str:

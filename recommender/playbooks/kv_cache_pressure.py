@@ -121,7 +121,7 @@ def lower_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext
         sized = _batch_limit(_ANY_LIMIT if old is None else int(old), evidence, canary, context)
         if isinstance(sized, NotApplicable):
             return sized
-        now = round(evidence.value("replica:llm_requests_running:avg2m", canary) or 0)
+        now = evidence.value("replica:llm_requests_running:avg2m", canary) or 0.0
         proof = batch_proof(evidence, canary, (now, int(sized.value)), context)
         # It only gives memory back, also where the step's limit keeps it above what fits.
         return Move(sized.value, sized.formula, sized.inputs, proof if proof.fits else NO_MORE)

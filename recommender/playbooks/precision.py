@@ -127,7 +127,7 @@ def _kv_cache(
         twice = "" if capacity is None else f": {capacity:,.0f} to about {2 * capacity:,.0f} tokens in the same bytes"
         inputs = {} if capacity is None else {"kv_capacity_tokens": capacity}
         proof = _kv_proof(new, evidence, instances[0], context)
-        what = "16 bits, which auto is taken to be," if now == "auto" else now
+        what = "16 bits (what auto is taken to be)" if now == "auto" else now
         return Move(new, f"KV of {new} has half the bytes of {what}{twice}", inputs, proof)
 
     usage = figure(value(evidence, finding, "replica:llm_kv_cache_usage:max2m"), "ratio")

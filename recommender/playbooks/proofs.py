@@ -38,7 +38,7 @@ def tightest(evidence: Evidence, instances: tuple[str, ...]) -> str:
     return min(capacity.keys() & held.keys(), key=lambda i: (capacity[i] / max(held[i], 1e-9), i), default="")
 
 
-def batch_proof(evidence: Evidence, instance: str, requests: tuple[int, int], context: PlanContext) -> Feasibility:
+def batch_proof(evidence: Evidence, instance: str, requests: tuple[float, int], context: PlanContext) -> Feasibility:
     """KV that so many requests hold before and after, at what one holds now, against what there is."""
     capacity, held = evidence.value(CAPACITY, instance), evidence.value(TOKENS_PER_REQUEST, instance)
     if capacity is None or held is None:

@@ -37,16 +37,27 @@ def scale_out_for_kv(
     finding: Finding,  # noqa: ARG001 - Size's signature
     context: PlanContext,
 ) -> Advice | NotApplicable:
-    """P02 no. 3: replicas that bring mean KV usage to 0.70."""
+    """P02 no. 3: replicas that hold in 0.70 of their KV what is held now: the least, for what waits holds none yet."""
     target = context.tuning.scale_out_kv_usage
-    sized = replicas_for_kv(
-        evidence.value("service:llm_replicas_up:count"), evidence.value("service:llm_kv_cache_usage:avg"), target=target
-    )
+    sized = replicas_for_kv(evidence.value("service:llm_replicas_up:count"), _kv_usage(evidence), target=target)
     if isinstance(sized, NotApplicable):
         return sized
+    waiting = evidence.value("service:llm_requests_waiting:sum")
+    more = ""
+    if waiting is None or waiting > 0:
+        told = "Requests that wait" if waiting is None else f"The {figure(waiting)} requests that wait"
+        more = f" {told} need KV besides; look again when the queue is gone."
     return Advice(
-        f"{sized.value:.0f} replicas would bring mean KV usage to {figure(target, 'ratio')}: {sized.formula}."
+        f"At least {sized.value:.0f} replicas hold in {figure(target, 'ratio')} of their KV caches what is held now: "
+        f"{sized.formula}.{more}"
     )
+
+
+def _kv_usage(evidence: Evidence) -> float | None:
+    """Mean KV usage of the replicas over two minutes, which is what a plan shows; else as it is at this moment."""
+    told = [evidence.value("replica:llm_kv_cache_usage:avg2m", each) for each in evidence.replica_readings]
+    known = [each for each in told if each is not None]
+    return sum(known) / len(known) if known else evidence.value("service:llm_kv_cache_usage:avg")
 
 
 SCALE_OUT_FOR_LOAD = Playbook(id="P03.2", title="Add replicas", size=scale_out_for_load)

@@ -47,3 +47,25 @@ def test_a_p95_beyond_the_last_or_below_the_first_bound_is_told_as_that(
 def test_an_objective_beyond_the_last_bound_is_not_called_kept() -> None:
     check = scope(90.0, p95=80, pinned=80).within_objective("TTFT p95", P95, "ttft_p95_seconds")
     assert check.agrees is None
+
+
+@pytest.mark.parametrize(
+    ("own", "text"),
+    [
+        (0.005, "ITL p95 < 10 ms, mean 5 ms, within its objective 100 ms"),
+        (0.04, "ITL p95 40 ms, within its objective 100 ms"),
+    ],
+)
+def test_a_mean_in_place_of_a_replicas_p95_is_called_one_too(own: float, text: str) -> None:
+    name, bound = "replica:llm_itl_seconds:p95_5m", "service:llm_itl_seconds:p95_coarse"
+    evidence = Evidence(
+        service="chat",
+        at=datetime(2026, 3, 1, tzinfo=UTC),
+        service_readings={bound: Reading(name=bound, query=bound, value=0.01, unit="seconds")},
+        replica_readings={"a:1": {name: Reading(name=name, query=name, value=own, unit="seconds", instance="a:1")}},
+        thresholds={},
+        objectives={"itl_p95_seconds": 0.1},
+        confirmed=(),
+    )
+    check = Scope(evidence, "a:1").within_objective("ITL p95", name, "itl_p95_seconds")
+    assert (check.agrees, check.text) == (True, text)
