@@ -101,7 +101,7 @@ def _signal(evidence: Evidence, name: str, readings: Mapping[str, Reading]) -> M
         signal=name,
         instances=instances,
         engine=engine,
-        how=how,
+        how=_of_service(how, evidence),
         obtainable=obtainable,
     )
 
@@ -129,7 +129,12 @@ def _resolved(evidence: Evidence, series: str) -> Missing:
     """A threshold or an objective, by its recorded series."""
     how = _entries()["objective" if series.startswith(_OBJECTIVE) else "threshold"].how
     query = signal_query(series, service=evidence.service) if series.startswith("service:") else series
-    return Missing(query=query, signal=series, how=how, obtainable=True)
+    return Missing(query=query, signal=series, how=_of_service(how, evidence), obtainable=True)
+
+
+def _of_service(how: str, evidence: Evidence) -> str:
+    """With the service's own name in keys of the inventory."""
+    return how.replace("services.NAME.", f"services.{evidence.service}.")
 
 
 def _stem(signal: str) -> str:

@@ -142,7 +142,7 @@ def test_figures_that_prometheus_lacks_say_which_rules_give_them(evidence_of: Bu
     evidence = evidence_of(signals("saturated"), (Bottleneck.HIGH_LATENCY,), thresholds={}, objectives={})
     how = {one.signal: one.how for one in diagnose(evidence).missing}
     assert "rules/thresholds.yml" in how["service:threshold:min_ttft_events"]
-    assert "services.NAME.objectives" in how["service:objective:ttft_p95_seconds"]
+    assert "services.chat.objectives" in how["service:objective:ttft_p95_seconds"]
 
 
 def test_a_diagnosis_that_was_stored_before_can_still_be_read() -> None:
