@@ -109,7 +109,7 @@ def restart_cost(change: Change, context: PlanContext) -> RestartCost:
         return RestartCost(seconds=context.start_seconds, text=f"{text} Measured at this service's last changes.")
     declared = context.tuning.start_seconds
     if declared is not None:
-        return RestartCost(seconds=declared, text=f"{text} As services.{context.service}.tuning.start_seconds says.")
+        return RestartCost(seconds=declared, text=f"{text} Declared: services.{context.service}.tuning.start_seconds.")
     return RestartCost(
         seconds=None,
         text=f"{text} How long that takes is unknown until it was seen once; set "

@@ -169,10 +169,15 @@ class ReadingClient:
             raise PrometheusError(
                 f"{self._shown} shows a certificate that is not trusted here; name its authority with --ca-file"
             ) from exc
+        except (requests.Timeout, TimeoutError) as exc:
+            raise PrometheusError(
+                f"Prometheus at {self._shown} did not answer within {self._timeout:g} s. Check --prometheus, that it "
+                "runs, and that this host may reach it; --timeout waits longer."
+            ) from exc
         except (requests.RequestException, OSError) as exc:
             raise PrometheusError(
-                f"Prometheus at {self._shown} did not answer within {self._timeout:g} s ({type(exc).__name__}). "
-                "Check --prometheus, that it runs, and that this host may reach it; --timeout waits longer."
+                f"Prometheus at {self._shown} cannot be reached, or broke off ({type(exc).__name__}). Check "
+                "--prometheus, that it runs, and that this host may reach it."
             ) from exc
 
     def _failure(self, response: requests.Response) -> PrometheusError:

@@ -1,8 +1,8 @@
 """Looks for LLM services in a Prometheus: by what our rules record, else by what engines themselves tell."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -63,9 +63,9 @@ class Raw:
     """Engines that several jobs scrape: counted once."""
 
     def node_of(self, target: Target) -> str:
-        """Where an engine runs: its label, or its host where exporters of hosts or GPUs know that; empty: unknown."""
+        """Where an engine runs: its label, the inventory, or its host where exporters know that; empty: unknown."""
         host = host_of(target.instance)
-        return target.node or (host if host in self.machines.names else "")
+        return target.node or target.placed or (host if host in self.machines.names else "")
 
     def place(self, chosen: Sequence[Service]) -> RawPlace:
         """What the inliner sees when it evaluates `chosen`."""
@@ -88,8 +88,13 @@ def recorded(client: Instants, at: datetime) -> Recorded:
     )
 
 
-def raw(client: Instants, rules: Sequence[Rule], at: datetime, listed: dict[str, str]) -> Raw:
-    """Engines that tell of themselves, or did within the last hour, and which of the series that rules read exist."""
+def raw(
+    client: Instants, rules: Sequence[Rule], at: datetime, listed: Mapping[str, str], nodes: Mapping[str, str]
+) -> Raw:
+    """Engines that tell of themselves, or did within the last hour, and which of the series that rules read exist.
+
+    `listed` and `nodes`: instance -> its service, and its node, of the inventory.
+    """
     names = "|".join([PROBED, *markers()])
     seconds = int(LOOK_BACK.total_seconds())
     samples = client.instant(
@@ -98,7 +103,8 @@ def raw(client: Instants, rules: Sequence[Rule], at: datetime, listed: dict[str,
     every = {(one.labels.get("job", ""), one.labels["instance"]) for one in samples}
     once = targets_of(samples)
     kept = {(target.job, target.instance) for target in once}
-    targets = _not_gone(client, once, names, at)
+    placed = [one if one.node else replace(one, placed=nodes.get(one.instance, "")) for one in once]
+    targets = _not_gone(client, placed, names, at)
     existing = _existing(client, _raw_names(rules), at) if targets else frozenset()
     machines = _machines(client, at) if targets else Machines()
     return Raw(

@@ -151,8 +151,16 @@ def _service_labels(services: Sequence[Service]) -> Iterable[_Labelling]:
 
 
 def _node_labels(targets: Sequence[Target], machines: Machines) -> Iterable[_Labelling]:
-    """The node of engines that do not say it, where an exporter of hosts or GPUs is scraped at the same host."""
-    lacking = frozenset(target for target in targets if not target.node and host_of(target.instance) in machines.names)
+    """The node of engines that do not say it: the inventory's, else where an exporter is scraped at the same host."""
+    for node in sorted({target.placed for target in targets if target.placed}):
+        here = frozenset(target for target in targets if target.placed == node)
+        value = escaped(node).replace("$", "$$")
+        yield _Labelling(("node", value, "instance", pattern_of(target.instance for target in here)), here)
+    lacking = frozenset(
+        target
+        for target in targets
+        if not target.node and not target.placed and host_of(target.instance) in machines.names
+    )
     if lacking:
         hosts = pattern_of(host_of(target.instance) for target in lacking)
         yield _Labelling(("node", "$1", "instance", f"({hosts}){escaped(_PORT)}"), lacking)

@@ -86,8 +86,10 @@ def _recorded(client: ReadingClient, wish: Wish, at: datetime) -> Read | None:
 
 
 def _raw(client: ReadingClient, rules: Sequence[Rule], wish: Wish, at: datetime) -> Read:
-    listed = {target.instance: name for name in wish.inventory.services for target in wish.inventory.targets(name)}
-    found = raw(client, rules, at, listed)
+    replicas_of = {name: wish.inventory.targets(name) for name in wish.inventory.services}
+    listed = {target.instance: name for name, targets in replicas_of.items() for target in targets}
+    nodes = {target.instance: target.node for targets in replicas_of.values() for target in targets if target.node}
+    found = raw(client, rules, at, listed, nodes)
     chosen = [
         service
         for service in found.services

@@ -105,7 +105,8 @@ def _plan_lines(plan: Plan) -> Iterator[str]:
         yield from _change_lines(plan.change)
         yield f"expected: {'; '.join(map(_expected, plan.expected))}" if plan.expected else "expected: unknown"
         if plan.restart is not None:
-            yield f"cost: {plan.restart.text}"
+            known = "" if plan.restart.seconds is None else f" About {figure(plan.restart.seconds)} s a replica."
+            yield f"cost: {plan.restart.text}{known}"
         if plan.quality_gate is not None:
             yield f"quality: {plan.quality_gate.text}"
         yield f"undo: {plan.rollback}"

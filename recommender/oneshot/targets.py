@@ -30,6 +30,8 @@ class Target:
     models: tuple[str, ...] = ()
     given: str = ""
     """The service of the inventory that lists this address."""
+    placed: str = ""
+    """The node that the inventory puts it on, where its series tell none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,7 @@ def test_the_inventory_makes_it_a_plan_with_names_and_objectives_of_its_own(past
     assert (objectives["ttft_p95_seconds"], objectives["itl_p95_seconds"]) == (1.5, 0.08)
     assert service["severity"] == "critical"
     assert service["diagnosis"]["missing"] == []
+    assert "mean 5" in json.dumps(service["diagnosis"])  # its ITL p95 is below the first bound
     change = service["plan"]["change"]
     assert (change["knob"], change["old"]) == ("max_running_requests", 16)
     assert 16 < change["new"] <= 64
@@ -197,6 +198,7 @@ def test_a_prometheus_that_is_not_there_is_status_4(url: str) -> None:
     result = call(url, "--timeout", "1")
     assert result.exit_code == 4
     assert "--prometheus" in result.stderr
+    assert "within" not in result.stderr  # nobody waited
 
 
 def test_names_of_a_hostile_site_are_data(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_every_engine_and_machine_gives_the_same_signals_without_the_rules(
 ) -> None:
     rules = load_rules()
     client = ReadingClient(past, Access(), timeout_seconds=30)
-    found = raw(client, rules, at, {})
+    found = raw(client, rules, at, {}, {})
     assert [service.name for service in found.services] == sorted(engine.service for engine in engines())
     names = [service.name for service in found.services]
     inliner = Inliner(rules, found.place(found.services), constants(rules, names, Inventory()))

@@ -1,6 +1,7 @@
 """Parts of `optiinfra diagnose` that need no Prometheus: what counts as a service, and what is done when it refuses."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -98,6 +99,15 @@ def test_engines_series_are_narrowed_to_their_jobs_and_get_the_labels_that_they_
     assert load is not None
     assert load.relabelled("x") == 'label_replace(x,"node","$1","instance","(.+?)(?::\\\\d+)?")'
     assert here.leaf(Series("", (), "DCGM_FI_DEV_(FB_USED|X)"), source("dcgm")) is not None
+
+
+def test_an_engine_without_a_node_is_where_the_inventory_puts_it() -> None:
+    target = replace(targets_of([seen(instance="gpu1:8000", service="chat")])[0], placed="rack-1$")
+    (service,) = services_of([target], {})
+    here = place(service, machines=Machines(frozenset({"gpu1"}), frozenset({"node"})))
+    leaf = here.leaf(Series("vllm:num_requests_running"), source("vllm"))
+    assert leaf is not None
+    assert leaf.relabelled("x") == 'label_replace(x,"node","rack-1$$","instance","gpu1:8000")'
 
 
 def test_patterns_escape_only_what_re2_has_meaning_for() -> None:
