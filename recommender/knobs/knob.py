@@ -120,7 +120,8 @@ class Knob(Model):
             return "true or false"
         if self.type is KnobType.CHOICE:
             return ", ".join(self.choices)
-        return f"{self.minimum:.15g} to {self.maximum:.15g}"
+        kind = "a whole number, " if self.type is KnobType.INT else ""
+        return f"{kind}{self.minimum:.15g} to {self.maximum:.15g}"
 
     def parse(self, value: object) -> KnobValue | None:
         """A neutral value as this knob's type; None (unknown) when it is not a legal one."""

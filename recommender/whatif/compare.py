@@ -35,7 +35,10 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
     """
     instance = wish.instance or busiest(evidence)
     if instance is None or instance not in evidence.replica_readings:
-        raise NotFound(f"Prometheus has no signals of {_named(wish.instance)} of service '{evidence.service}' now")
+        raise NotFound(
+            f"Prometheus has no signals of {_named(wish.instance)} of service '{evidence.service}' now: they are what "
+            "OptiInfra's rules record there (optiinfra diagnose --install-rules), of engines that it scrapes"
+        )
     settings = check(wish.settings, evidence, context, instance)
     changes = {setting.knob: setting.new for setting in settings}
     found = gather(evidence, context, instance, wish.load)
@@ -58,7 +61,7 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
         load=found.load_text,
         load_after=", ".join(f"{name} {value:g}" for name, value in _given(wish)),
         step=text,
-        inputs=_inputs(after, found, wish),
+        inputs=_inputs(after, found, wish, changes),
         metrics=metrics,
         limited_by=limits[0],
         limited_by_after=limits[1],
@@ -218,16 +221,27 @@ _LOAD = (
 )
 
 
-def _inputs(after: _Point | None, found: Gathered, wish: Wish) -> tuple[Input, ...]:
+def _inputs(after: _Point | None, found: Gathered, wish: Wish, changes: Mapping[str, KnobValue]) -> tuple[Input, ...]:
     shapes = (found.shape, None if after is None else after.shape)
     loads = (found.load, None if after is None else after.load)
     rows = []
     for figures, (first, second) in ((_SHAPE, shapes), (_LOAD, loads)):
         for name, unit in figures:
-            before, then = (None if one is None else getattr(one, name) for one in (first, second))
+            before = _figure({**found.settings, **_told(found)}, name) if first is None else getattr(first, name)
+            then = _figure(changes, name) if second is None else getattr(second, name)
             if before is not None or then is not None or name not in {"arrivals_per_second", "clients"}:
                 rows.append(Input(name=name, unit=unit, before=before, after=then, source=_source(name, found, wish)))
     return tuple(rows)
+
+
+def _told(found: Gathered) -> dict[str, KnobValue]:
+    """What is known of a shape that is not known whole."""
+    return {} if found.capacity is None else {"kv_capacity_tokens": found.capacity}
+
+
+def _figure(known: Mapping[str, KnobValue], name: str) -> float | None:
+    value = known.get(name)
+    return None if isinstance(value, bool | str) else value
 
 
 def _given(wish: Wish) -> list[tuple[str, float]]:

@@ -167,7 +167,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("engine", "settings", "says"),
     [
         ("vllm", "kv_cache_dtype: fp9", "fp9 is not legal for vllm; use auto, fp16, bf16, fp8"),
-        ("vllm", "tensor_parallel_size: 65", "65 is not legal for vllm; use 1 to 64"),
+        ("vllm", "tensor_parallel_size: 65", "65 is not legal for vllm; use a whole number, 1 to 64"),
         ("ollama", "kv_offload_bytes: 1", "ollama has no such knob"),
         ("vllm", "scheduling_policy: 'Robert\\\\'", "String should match pattern"),
     ],

@@ -160,6 +160,15 @@ def test_without_shape_or_load_there_is_no_prediction_but_questions() -> None:
     assert "No prediction" in text(answer)
 
 
+def test_what_is_known_of_a_shape_is_shown_beside_what_is_asked() -> None:
+    evidence = make_evidence({"replica:llm_up": 1.0, "replica:llm_kv_cache_capacity_tokens": 4096.0})
+    answer = what_if(Wish(settings={"max_running_requests": 32}), evidence, context(max_running_requests=16), NO_FIT)
+    shown = {one.name: (one.before, one.after) for one in answer.inputs}
+    assert shown["max_running_requests"] == (16, 32)
+    assert shown["kv_capacity_tokens"] == (4096, None)
+    assert answer.metrics == ()
+
+
 def test_without_a_fit_the_roofline_is_set_to_the_present_itl_and_without_facts_they_are_asked_for(
     narrow: Evidence,
 ) -> None:
