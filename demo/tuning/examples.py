@@ -5,15 +5,15 @@ Pages come of the code alone: rules, evidence, diagnosis and plans are the shipp
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from demo.faults.plans import Proposal, answers, propose
-from demo.faults.promtool import Pack
-from demo.faults.run import RULES
+from demo.faults.promtool import Pack, Sample
+from demo.faults.run import RULES, split
 from demo.tuning.stories import STORIES, Story
-from recommender.diagnosis.text import code, escaped, to_markdown
+from recommender.diagnosis.text import code_cell, escaped, to_markdown
 from recommender.figures import figure
 from recommender.model import Evidence, Reading
 from recommender.oneshot.show import plan_markdown
@@ -50,20 +50,26 @@ class Page:
 
 def pages() -> Iterator[Page]:
     """Every page, in the order of the stories."""
+    found = proposals(STORIES)
     for engine in dict.fromkeys(story.page for story in STORIES):
         told = [story for story in STORIES if story.page == engine]
-        yield Page(f"{engine}.md", "\n".join([_HEAD, "", f"# {told[0].title}", *_sections(told)]) + "\n")
+        yield Page(f"{engine}.md", "\n".join([_HEAD, "", f"# {told[0].title}", *_sections(told, found)]) + "\n")
 
 
-def proposal(story: Story) -> Proposal:
-    """What is proposed at the end of a story."""
-    (recorded,) = answers([story.scenario], Pack(RULES), story.scenario.duration)
-    return propose(story.scenario, recorded, story.service)
+def proposals(stories: Sequence[Story]) -> Mapping[str, Proposal]:
+    """What is proposed at the end of each story, by its service: side by side, as the services of one fleet."""
+    recorded: dict[str, list[Sample]] = {}
+    for batch in split([story.scenario for story in stories], len(stories)):
+        told = answers(batch, Pack(RULES), batch[0].duration)
+        recorded |= {scenario.name: samples for scenario, samples in zip(batch, told, strict=True)}
+    return {
+        story.scenario.name: propose(story.scenario, recorded[story.scenario.name], story.service) for story in stories
+    }
 
 
-def _sections(stories: Sequence[Story]) -> Iterator[str]:
+def _sections(stories: Sequence[Story], proposed: Mapping[str, Proposal]) -> Iterator[str]:
     for story in stories:
-        found = proposal(story)
+        found = proposed[story.scenario.name]
         yield from ("", f"## {story.heading}", "", story.text, "")
         yield "The inventory says of it:"
         yield ""
@@ -71,21 +77,25 @@ def _sections(stories: Sequence[Story]) -> Iterator[str]:
         yield ""
         yield from _evidence(found.evidence)
         yield ""
-        yield to_markdown(found.diagnosis, found.evidence).rstrip()
+        yield _deeper(to_markdown(found.diagnosis, found.evidence).rstrip())
         if found.plan is None:
             yield from ("", "No change is proposed.")
         else:
-            yield from plan_markdown(found.plan)
+            yield _deeper("\n".join(plan_markdown(found.plan)))
+
+
+def _deeper(markdown: str) -> str:
+    """Its headings one level below those of the page."""
+    return "\n".join(f"#{line}" if line.startswith("##") else line for line in markdown.split("\n"))
 
 
 def _evidence(evidence: Evidence) -> Iterator[str]:
     yield "| read of a replica | value | query |"
     yield "| --- | --- | --- |"
-    for instance, readings in sorted(evidence.replica_readings.items())[:1]:
+    for readings in [evidence.replica_readings[one] for one in sorted(evidence.replica_readings)[:1]]:
         for name in _SHOWN:
             if name in readings:
-                yield f"| {escaped(name)} | {_value(readings[name])} | {code(readings[name].query)} |"
-        del instance
+                yield f"| {escaped(name)} | {_value(readings[name])} | {code_cell(readings[name].query)} |"
 
 
 def _value(reading: Reading) -> str:

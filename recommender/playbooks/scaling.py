@@ -26,6 +26,11 @@ def scale_out_for_load(
     )
     if isinstance(sized, NotApplicable):
         return sized
+    if not evidence.value("service:llm_requests:rate5m"):
+        return Advice(
+            f"With today's batch limit {sized.value:.0f} replicas would hold all that runs and waits at once: "
+            f"{sized.formula}. That is the backlog and no load: how many requests finish is not known."
+        )
     return Advice(
         f"With today's batch limit at least {sized.value:.0f} replicas hold what runs and work off what waits: "
         f"{sized.formula}. What arrives beyond what is finished is not known; look again when the queue is gone."
