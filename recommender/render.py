@@ -21,7 +21,7 @@ _COLOURS = {
 def show_list(console: Console, workflows: Sequence[Mapping[str, Any]]) -> None:
     """One line a workflow."""
     if not workflows:
-        console.print("No workflows.")
+        console.print("No workflows. What came of each alert: GET /api/v1/alerts.")
         return
     table = Table("ID", "SERVICE", "STATE", "PLAN", "CREATED", box=None, pad_edge=False)
     for one in workflows:

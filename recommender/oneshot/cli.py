@@ -23,7 +23,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _ENGINES = [engine.value for engine in Engine if engine not in COMPANIONS]
 _INSTALL = """\
 With OptiInfra's recording rules in your Prometheus, everything is judged (trends, budgets and capacity need history),
-each diagnosis takes three queries, and alerts fire by themselves. Nothing else has to be installed where they run.
+a diagnosis takes a few short queries, and alerts fire by themselves. Nothing else has to be installed where they run.
 
 A Prometheus that reads files:
     optiinfra export prometheus --out /etc/prometheus/optiinfra

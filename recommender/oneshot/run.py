@@ -45,6 +45,9 @@ def _look(service: Known, source: Read, wish: Wish, alerts: Mapping[str, Rule], 
     diagnosis = diagnose(evidence)
     severity = severity_of(diagnosis, evidence, source.promql, alerts, at)
     plan, notes = _plan(service, diagnosis, evidence, source, wish)
+    unseen = sorted({target.instance for target in wish.inventory.targets(service.name)} - set(service.instances))
+    if unseen:
+        notes = (*notes, f"The inventory has replicas of which this Prometheus tells nothing: {', '.join(unseen)}.")
     return ServiceReport(
         service=service.name,
         named_by=service.named_by,

@@ -55,7 +55,7 @@ def rollback_queries(
     watched = {guard.metric for guard in guards}
     common = [
         PlanQuery(
-            text=f"{metric_name(metric)} is over {success.latency_worse_ratio:g} times the control's",
+            text=f"{metric_name(metric)} is over {success.latency_worse_ratio:g} times {_whose(of)}",
             query=f"{_compared(_EXPRESSIONS[metric], of)} > {success.latency_worse_ratio:g}",
         )
         for metric in (VerificationMetric.TTFT_P95_SECONDS, VerificationMetric.ITL_P95_SECONDS)
@@ -66,7 +66,7 @@ def rollback_queries(
         "/ sum(replica:llm_requests_running:avg2m{{{of}}}{offset})"
     )
     slower = PlanQuery(
-        text=f"tokens per running request are under {success.throughput_worse_ratio:g} of the control's",
+        text=f"tokens per running request are under {success.throughput_worse_ratio:g} of {_whose(of)}",
         query=f"{_compared(per_running, of)} < {success.throughput_worse_ratio:g}",
     )
     return (
@@ -102,12 +102,17 @@ def _guard_query(guard: Guard, of: Selectors) -> PlanQuery | None:
     if guard.max_value is not None:
         return PlanQuery(text=f"{name} is over {guard.max_value:g}", query=f"{now} > {guard.max_value:g}")
     if guard.max_increase is not None:
-        text = f"{name} is {guard.max_increase:g} above the control's"
+        text = f"{name} is {guard.max_increase:g} above {_whose(of)}"
         return PlanQuery(text=text, query=f"({now}) - ({_control(expression, of)}) > {guard.max_increase:g}")
     if guard.max_ratio is not None:
-        text = f"{name} is over {guard.max_ratio:g} times the control's"
+        text = f"{name} is over {guard.max_ratio:g} times {_whose(of)}"
         return PlanQuery(text=text, query=f"{_compared(expression, of)} > {guard.max_ratio:g}")
     return None
+
+
+def _whose(of: Selectors) -> str:
+    """What `_control` reads."""
+    return "its own an hour before" if of.alone else "the control's"
 
 
 def _control(expression: str, of: Selectors) -> str:

@@ -28,7 +28,7 @@ services:
     model: tiny-llama
     objectives: {ttft_p95_seconds: 1.5, itl_p95_seconds: 0.08}
     settings: {max_running_requests: 16}
-    replicas: [{url: "http://10.0.0.1:8000"}]
+    replicas: [{url: "http://10.0.0.1:8000"}, {url: "http://10.0.0.99:8000"}]
 """
 
 
@@ -105,6 +105,7 @@ def test_the_inventory_makes_it_a_plan_with_names_and_objectives_of_its_own(past
     assert (objectives["ttft_p95_seconds"], objectives["itl_p95_seconds"]) == (1.5, 0.08)
     assert service["severity"] == "critical"
     assert service["diagnosis"]["missing"] == []
+    assert service["notes"] == ["The inventory has replicas of which this Prometheus tells nothing: 10.0.0.99:8000."]
     assert "mean 5" in json.dumps(service["diagnosis"])  # its ITL p95 is below the first bound
     change = service["plan"]["change"]
     assert (change["knob"], change["old"]) == ("max_running_requests", 16)

@@ -3,6 +3,7 @@
 import pytest
 
 from recommender.model import Feasibility
+from recommender.playbooks.queries import rollback_queries
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import ONE, TWO, advised, changed, context, evidence, facts, size
 
@@ -67,3 +68,11 @@ def test_a_cache_of_another_size_than_the_facts_give_makes_no_promise_of_more_gp
     assert "KV capacity" not in told
     usual = evidence({**THRASH, "replica:llm_kv_cache_capacity_tokens": 400_000.0})
     assert "KV capacity 400,000 (told)" in advised(size(KV, "P02.9", usual, given))
+
+
+def test_one_replica_is_compared_with_itself_and_that_is_said() -> None:
+    lone = evidence(FULL).model_copy(update={"replica_readings": {ONE: evidence(FULL).replica_readings[ONE]}})
+    for seen, said in ((lone, "1.15 times its own an hour before"), (evidence(FULL), "1.15 times the control's")):
+        (late,) = (one for one in rollback_queries((), seen, (ONE,), context()) if one.text.startswith("TTFT"))
+        assert late.text.endswith(said)
+        assert ("offset 1h" in late.query) is (seen is lone)
