@@ -215,7 +215,8 @@ def series(query: Query, expression: str, service: str) -> Series:
 
 
 def records(query: Query, service: str, instance: str = ".+") -> set[str]:
-    every = f'{{__name__=~"replica:.+",service="{service}",instance=~"{instance}"}}'
+    """Names of what is recorded, but for infos: engines tell of themselves on pages that Prometheus does not read."""
+    every = f'{{__name__=~"replica:.+",__name__!~".+:info",service="{service}",instance=~"{instance}"}}'
     return {row["metric"]["__name__"] for row in query(every)}
 
 

@@ -128,12 +128,13 @@ def test_registering_at_once_ends_with_one_agent_a_token(store: Store, database_
     assert set(results) == {agent.registration.id, "Conflict"}
 
 
-def test_a_database_of_the_version_before_gets_the_table_and_keeps_its_rows(database_url: str, clock: Any) -> None:
+def test_a_database_of_the_first_version_gets_the_tables_and_keeps_its_rows(database_url: str, clock: Any) -> None:
     database = Database(database_url)
     database.migrate()
     Store(database).beat("watchdog", clock.now())
     with database.write() as connection:
-        connection.execute(sa.text("DROP TABLE agents"))
+        for table in ("agents", "effects"):
+            connection.execute(sa.text(f"DROP TABLE {table}"))
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     database.migrate()
     store = Store(database)
