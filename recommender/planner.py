@@ -14,7 +14,7 @@ from recommender.figures import figure
 from recommender.inventory import ServiceConfig
 from recommender.knobs import KnobCatalog, load
 from recommender.ledger import SiteEffects
-from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, KnobValue, Plan
+from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, FindingRole, KnobValue, Plan
 from recommender.patches import PatchContext, render
 from recommender.plan_parts import (
     Candidate,
@@ -37,7 +37,7 @@ from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
 from recommender.sizing.load import StepModel
-from rules.catalog import BottleneckKind
+from rules.catalog import Bottleneck, BottleneckKind
 
 
 def context_of(
@@ -98,7 +98,23 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
     case = Case(root, evidence, context, [(each, each.size(evidence, root, context)) for each in playbooks])
     found = [one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))]
     candidates = [] if case.harmless else ranked(found, context)
+    if not candidates and root.bottleneck in _LETS_THROUGH:
+        followed = [make_plan(alone, evidence, context) for alone in _consequences(diagnosis)]
+        if plan := next((one for one in followed if one is not None and one.change is not None), None):
+            return plan
     return _change_plan(candidates[0], case) if candidates else _advice_plan(case)
+
+
+# What only clients and routes can mend, and may not be there to be mended: prompts that share nothing are never found.
+# Meanwhile what users see of it has changes of its own.
+_LETS_THROUGH = frozenset({Bottleneck.CACHE_INEFFICIENCY})
+
+
+def _consequences(diagnosis: Diagnosis) -> list[Diagnosis]:
+    """A diagnosis of each symptom that follows from the root, as if it were all that is known."""
+    follow = [one for one in diagnosis.findings[1:] if one.role is FindingRole.CONSEQUENCE]
+    symptoms = [one for one in follow if one.kind is BottleneckKind.SYMPTOM and one.confidence >= CONFIDENCE_FLOOR]
+    return [diagnosis.model_copy(update={"findings": (one,)}) for one in symptoms]
 
 
 def _symptom(diagnosis: Diagnosis) -> Finding | None:

@@ -149,7 +149,8 @@ def _slots_up(old: float, canary: str, recorded: Recorded, engine: str) -> float
         kept = old * objective[0] / recorded.of(itl, canary)
         step = max(step, min(4 * old, math.floor(0.5 * room), kept))
     wanted = min(step, math.floor(0.85 * room))
-    return max(size for size in _CAPTURED if size <= wanted) if engine == "vllm" else math.floor(wanted)
+    captured = max(size for size in _CAPTURED if size <= wanted) if engine == "vllm" else math.floor(wanted)
+    return captured if captured > old else math.floor(wanted)
 
 
 def _slots_down(old: float, canary: str, recorded: Recorded, engine: str) -> float:  # noqa: ARG001 - one signature

@@ -1,5 +1,8 @@
 """P04 no. 1: a higher batch limit."""
 
+import math
+from collections.abc import Callable
+
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
@@ -34,6 +37,7 @@ _OF_BURSTS = (
     "replica:llm_preemptions_per_request:ratio_rate5m",
 )
 _TTFT = "ttft_p95_seconds"
+_WORTH_PADDING = 1.5  # captured sizes up to 16 are powers of two: between them lies up to twice the batch
 _LEAST_BUDGET = 2048  # tokens of a step: the least default of vLLM's API server (engine-knobs §1)
 
 
@@ -96,7 +100,7 @@ def slots_of(
         old,
         kv_capacity_tokens=capacity,
         tokens_held_per_request=evidence.value(TOKENS_PER_REQUEST, least),
-        legal=captured_batch_size if knob is None else knob.legal_at_or_below,
+        legal=_legal(old, captured_batch_size if knob is None else knob.legal_at_or_below),
         itl=context.itl,
         itl_objective_seconds=evidence.objectives.get("itl_p95_seconds"),
         itl_p95_seconds=_slowest(evidence, limited),
@@ -105,6 +109,17 @@ def slots_of(
         headroom=tuning.itl_headroom_ratio,
         rule=tuning.step_rule,
     )
+
+
+def _legal(old: int, captured: Callable[[float], int]) -> Callable[[float], int]:
+    """A captured size; where none lies between, but half as many slots again fit, a size that is padded to the next."""
+
+    def legal(bound: float) -> int:
+        size = captured(bound)
+        whole = math.floor(bound)
+        return whole if size <= old and whole >= _WORTH_PADDING * old else size
+
+    return legal
 
 
 def _budget(old: int, evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> int | None:

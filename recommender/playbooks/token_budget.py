@@ -11,11 +11,18 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.chunks import too_small
-from recommender.playbooks.effects import Effects, error_guard, objective_guard, preemption_guard, published
+from recommender.playbooks.effects import (
+    Effects,
+    error_guard,
+    objective_guard,
+    preemption_guard,
+    published,
+    ratio_guard,
+)
 from recommender.playbooks.forecast import breaks, forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.proofs import NO_MORE, step_proof
-from recommender.playbooks.scope import canary_of, not_what_runs
+from recommender.playbooks.scope import affected, canary_of, not_what_runs
 from recommender.sizing import NotApplicable, Sized
 from recommender.sizing.budget import lower_token_budget, pow2_floor, raise_token_budget
 
@@ -35,12 +42,14 @@ _ITL = ("ITL p95", _ITL_P95, "itl_p95_seconds")
 def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P05 no. 2: gaps between tokens are too long while first tokens have time."""
     canary, tuning = canary_of(evidence, finding), context.tuning
-    itl, objective = evidence.value(_ITL_P95, canary), evidence.objectives.get("itl_p95_seconds")
+    slowest = max(affected(evidence, finding), key=lambda one: evidence.value(_ITL_P95, one) or 0.0, default="")
+    itl, objective = evidence.value(_ITL_P95, slowest), evidence.objectives.get("itl_p95_seconds")
     if itl is None or objective is None or itl <= objective:
         return NotApplicable("ITL p95 is not known to be over its objective: a smaller budget would delay first tokens")
-    if against := _tight(evidence, canary, _TTFT, tuning.ttft_slack_ratio):
+    against = _tight(evidence, canary, _TTFT, tuning.ttft_slack_ratio)
+    if against and not _waits_for_slots(evidence, canary):
         return NotApplicable(f"{against}: a smaller token budget would break it")
-    tail = max(evidence.value(_ITL_P99, canary) or itl, itl)
+    tail = max(evidence.value(_ITL_P99, slowest) or itl, itl)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
         now = _now(old, evidence, instances[0])
@@ -64,8 +73,9 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         return NotApplicable(whole) if whole else kept
 
     reason = (
-        f"ITL p95 of {canary} is {figure(itl, 'seconds')} (objective {figure(objective, 'seconds')}) because prompts "
-        "share its steps: smaller pieces of them make steps short. First tokens come later by it, and have time: "
+        f"ITL p95 of {slowest} is {figure(itl, 'seconds')} (objective {figure(objective, 'seconds')}) because prompts "
+        "share its steps: smaller pieces of them make steps short. First tokens come later by it, and "
+        f"{'mostly wait for slots, which short steps free sooner' if against else 'have time'}: "
         f"TTFT p95 is {figure(evidence.value(_TTFT_P95, canary), 'seconds')}."
     )
     return move("max_batched_tokens", evidence, finding, context, size=size, reason=reason)
@@ -157,6 +167,17 @@ def _tight(evidence: Evidence, canary: str, latency: tuple[str, str, str], slack
     return ""
 
 
+def _waits_for_slots(evidence: Evidence, canary: str) -> bool:
+    """Whether first tokens are known to be late for want of slots, not for the time that prompts take."""
+    share = evidence.value("replica:llm_queue_share_of_ttft:ratio_rate5m", canary)
+    high = evidence.thresholds.get("queue_share_of_ttft_high_ratio")
+    running = evidence.value("replica:llm_requests_running:max2m", canary)
+    limit = evidence.value("replica:llm_max_running_requests", canary)
+    if share is None or high is None or running is None or limit is None:
+        return False
+    return share >= high and running >= limit
+
+
 def _queue_bound(evidence: Evidence, canary: str) -> str:
     """Why prompts are not known to be what takes the time before the first token."""
     share = evidence.value("replica:llm_queue_share_of_ttft:ratio_rate5m", canary)
@@ -210,9 +231,13 @@ def _lower_effects(change: Change, evidence: Evidence, canary: str, context: Pla
         "the declared trade: a prompt takes up to as many more steps; it has slack, and may rise to its objective",
         context,
     )
+    late = bool(_tight(evidence, canary, _TTFT, 1.0))  # an objective that is broken already guards nothing
+    ratio = context.tuning.ttft_trade_ratio
     guards = (
         error_guard(context),
-        objective_guard(VerificationMetric.TTFT_P95_SECONDS, evidence, context.tuning.ttft_trade_ratio),
+        ratio_guard(VerificationMetric.TTFT_P95_SECONDS, ratio)
+        if late
+        else objective_guard(VerificationMetric.TTFT_P95_SECONDS, evidence, ratio),
         preemption_guard(context),
     )
     return Effects(expected=(itl, ttft), must_improve=itl, guards=guards)

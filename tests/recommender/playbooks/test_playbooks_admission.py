@@ -219,6 +219,18 @@ def test_slots_that_kv_has_no_room_for_get_memory_in_the_same_change() -> None:
     assert any("max-num-seqs: 24" in text and "gpu-memory-utilization: 0.83" in text for text in written)
 
 
+def test_between_small_captured_sizes_half_as_many_slots_again_are_worth_padding() -> None:
+    few = UNSURE | {
+        "replica:llm_requests_running:max2m": 8.0,
+        "replica:llm_max_running_requests": 8.0,
+        "replica:llm_kv_cache_capacity_tokens": 37_000.0,
+    }
+    # 0.85·37,000/2,500 = 12.6: 16 does not fit, 8 is what there is, and a batch of 12 is padded to 16.
+    assert changed(size(LIMITED, "P04.1", evidence(few), context(max_running_requests=8))).new == 12
+    fewer = few | {"replica:llm_kv_cache_capacity_tokens": 33_000.0}  # 11.2 is not half as many again
+    refused(size(LIMITED, "P04.1", evidence(fewer), context(max_running_requests=8)))
+
+
 def test_memory_whose_tokens_are_unknown_is_counted_as_if_the_share_were_kv_alone() -> None:
     bound = BOUND_BY_KV | {"replica:llm_kv_cache_capacity_tokens": 48_500.0}  # 0.85·48,500/2,500 = 16.5
     given = context("sglang", max_running_requests=16, kv_cache_memory_fraction=0.8)

@@ -97,6 +97,29 @@ def test_a_bigger_budget_is_refused_where_it_would_not_help_or_would_break_itl(
     assert why in refused(size(PREFILL, "P05.3", evidence(LATE_FIRST | seen), given))
 
 
+def test_first_tokens_that_wait_for_slots_are_not_what_a_smaller_budget_trades() -> None:
+    given = context(max_batched_tokens=8192, max_running_requests=44, chunked_prefill=True)
+    late = LONG_GAPS | {
+        "replica:llm_ttft_seconds:p95_5m": 4.0,
+        "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.8,
+        "replica:llm_max_running_requests": 44.0,
+    }
+    change = changed(size(PREFILL, "P05.2", evidence(late), given))
+    assert change.new == 4096
+    effects = playbook(PREFILL, "P05.2").effects
+    assert effects is not None
+    guards = effects(change, evidence(late), ONE, given).guards
+    guard = next(one for one in guards if one.metric == VerificationMetric.TTFT_P95_SECONDS)
+    assert (guard.max_value, guard.max_ratio) == (None, 1.15)  # the objective is broken already
+    for signal, value in (
+        ("replica:llm_queue_share_of_ttft:ratio_rate5m", 0.3),
+        ("replica:llm_max_running_requests", 64.0),
+    ):
+        assert "would break it" in refused(size(PREFILL, "P05.2", evidence(late | {signal: value}), given))
+        unknown = {name: each for name, each in late.items() if name != signal}
+        assert "would break it" in refused(size(PREFILL, "P05.2", evidence(unknown), given))
+
+
 # 112 of 128 tokens a step are computed on average, while half of the slots and most of KV are free.
 FULL_STEPS = LATE_FIRST | {
     "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.9,
