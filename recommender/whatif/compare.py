@@ -50,6 +50,8 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
         for one in settings
         if not one.modelled
     ]
+    if more := _more_gpus(changes, context):
+        found.notes.append(more)
     metrics, limits = _metrics(now, after, evidence, instance, found)
     return WhatIf(
         service=evidence.service,
@@ -69,6 +71,14 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
         asks=_asks(found, memory.missing if memory is not None else (), context),
         notes=tuple(found.notes),
     )
+
+
+def _more_gpus(changes: Mapping[str, KnobValue], context: PlanContext) -> str:
+    """What a replica must have and does not; empty where it has it, or where that is unknown."""
+    ranks, there = changes.get("tensor_parallel_size"), context.facts.gpus_per_replica
+    if not isinstance(ranks, int) or there is None or ranks <= there:
+        return ""
+    return f"It takes {ranks} GPUs a replica, which has {there}."
 
 
 def _named(instance: str | None) -> str:

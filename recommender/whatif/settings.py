@@ -83,7 +83,9 @@ def _no_such(name: str, context: PlanContext) -> str:
 
 
 def _unfit(knob: Knob, value: KnobValue, context: PlanContext) -> list[str]:
-    gpu = context.facts.gpu
+    gpu, model = context.facts.gpu, context.facts.model
+    if knob.name == "tensor_parallel_size" and isinstance(value, int) and model is not None and model.heads % value:
+        return [f"{knob.name}: {model.heads} attention heads cannot be divided over {value} GPUs"]
     capability = None if gpu is None else gpu.compute_capability
     if knob.allowed_on(value, compute_capability=capability) is False:
         texts = [each.text for each in knob.requires if each.met(capability) is False and each.concerns(value)]

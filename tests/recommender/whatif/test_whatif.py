@@ -143,6 +143,13 @@ def test_all_that_is_wrong_is_said_at_once(narrow: Evidence) -> None:
         what_if(Wish(settings={"max_running_requests": -1, "max_batched_tokens": 0}), narrow, context(), fitted())
 
 
+def test_heads_are_divided_over_gpus_and_gpus_that_are_not_there_are_said(narrow: Evidence) -> None:
+    with pytest.raises(Refused, match="32 attention heads cannot be divided over 3 GPUs"):
+        what_if(Wish(settings={"tensor_parallel_size": 3}), narrow, context(facts=facts()), fitted())
+    answer = what_if(Wish(settings={"tensor_parallel_size": 2}), narrow, context(facts=facts()), fitted())
+    assert "It takes 2 GPUs a replica, which has 1." in answer.notes
+
+
 def test_a_replica_that_is_not_there_is_said() -> None:
     evidence = make_evidence({"replica:llm_up": 1.0})
     with pytest.raises(NotFound, match="has no signals"):
