@@ -16,7 +16,6 @@ from recommender.gpus import GPUS, Gpu
 from recommender.inventory import ServiceConfig
 from recommender.model import Ask, Evidence
 from recommender.models import Unreadable, common_model, read_config_file
-from recommender.sizing.dtypes import WEIGHT_DTYPES
 from recommender.sizing.model_facts import ModelFacts
 
 T = TypeVar("T")
@@ -88,13 +87,17 @@ def facts_of(service: ServiceConfig | None, evidence: Evidence, files: telling.F
     ranks = telling.tensor_parallel(config, evidence, count, files)
     weights = telling.weight_dtypes(config, evidence, model, files)
     kv = telling.kv_dtypes(config, evidence, model, files)
+    ask_kv = _ask_kv_dtype(key)
+    if model is None and telling.keeps_kv_as_computed(config, evidence, files):
+        how = f"it is auto, which is what the model computes in: give the model, or {ask_kv.how}"
+        ask_kv = ask_kv.model_copy(update={"how": how})
     return ServiceFacts(
         model=model,
         gpu=gpu,
         gpus_per_replica=count,
         tensor_parallel=gathering.choose("tensor_parallel", ranks, _ask_tensor_parallel(key)),
         weight_dtype=gathering.choose("weight_dtype", weights, _ask_weight_dtype(key)),
-        kv_dtype=gathering.choose("kv_dtype", kv, _ask_kv_dtype(key)),
+        kv_dtype=gathering.choose("kv_dtype", kv, ask_kv),
         price_per_replica_hour=gathering.choose("price_per_replica_hour", telling.prices(config), _ask_price(key)),
         sources=gathering.sources,
         asks=tuple(gathering.asks),
@@ -133,6 +136,8 @@ def _model(gathering: _Gathering, config: ServiceConfig, evidence: Evidence, ask
     names = list(telling.told(evidence, "model"))
     if config.model is not None:
         names.append(Said(config.model, "inventory: model"))
+        if common_model(config.model) is None:
+            ask = ask.model_copy(update={"how": f"the table does not have {config.model}: {ask.how}"})
     for name in names:
         known = common_model(name.value)
         if known is not None:
@@ -166,7 +171,7 @@ def _ask_tensor_parallel(key: str) -> Ask:
 
 
 def _ask_weight_dtype(key: str) -> Ask:
-    how = f"set {key}.hardware.weight_dtype to one of {', '.join(WEIGHT_DTYPES)}"
+    how = f"set {key}.hardware.weight_dtype, as bf16, fp8, int8, int4, mxfp4, or a GGUF file's own, as q4_k_m"
     return Ask(fact="weight_dtype", needed_for=_MEMORY, how=how)
 
 

@@ -116,18 +116,31 @@ def weight_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts |
 
 def kv_dtypes(config: ServiceConfig, evidence: Evidence, model: ModelFacts | None, files: Files) -> list[Said[str]]:
     """The type of the KV cache; "auto" is the one that the model computes in."""
-    words = [*told(evidence, "kv_cache_dtype"), *_words(files, "kv_cache_dtype")]
-    declared = config.settings.declared().get("kv_cache_dtype")
-    if isinstance(declared, str):
-        words.append(Said(declared, "inventory: settings.kv_cache_dtype"))
     said = []
-    for each in words:
-        if each.value.strip().lower() == "auto":
+    for each in _kv_words(config, evidence, files):
+        if _is_auto(each):
             if model is not None:
                 said.append(Said(model.activation_dtype, f"{each.source}: auto, as the model computes"))
         elif (meant := kv_dtype_of(each.value, config.engine)) is not None:
             said.append(Said(meant, each.source))
     return said
+
+
+def keeps_kv_as_computed(config: ServiceConfig, evidence: Evidence, files: Files) -> bool:
+    """Whether somebody tells that the KV cache's type is "auto"."""
+    return any(_is_auto(each) for each in _kv_words(config, evidence, files))
+
+
+def _is_auto(word: Said[str]) -> bool:
+    return word.value.strip().lower() == "auto"
+
+
+def _kv_words(config: ServiceConfig, evidence: Evidence, files: Files) -> list[Said[str]]:
+    words = [*told(evidence, "kv_cache_dtype"), *_words(files, "kv_cache_dtype")]
+    declared = config.settings.declared().get("kv_cache_dtype")
+    if isinstance(declared, str):
+        words.append(Said(declared, "inventory: settings.kv_cache_dtype"))
+    return words
 
 
 def prices(config: ServiceConfig) -> list[Said[float]]:

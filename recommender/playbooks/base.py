@@ -90,9 +90,13 @@ class PlanContext:
         return () if self.knobs is None else self.knobs.conflicts(name, value, self.neutral(instance))
 
     def asks(self, *facts: str) -> tuple[Ask, ...]:
-        """How these facts can be given: as `facts` asks for them, else as a setting of the inventory."""
+        """How these facts can be given: as `facts` asks for them, else as a setting of the inventory.
+
+        A proof names all that it takes; what is known of it is not asked for.
+        """
         asked = {ask.fact: ask for ask in self.facts.asks}
-        return tuple(asked.get(fact) or self._ask(fact) for fact in dict.fromkeys(facts))
+        unknown = [fact for fact in dict.fromkeys(facts) if getattr(self.facts, fact, None) is None]
+        return tuple(asked.get(fact) or self._ask(fact) for fact in unknown)
 
     def _ask(self, fact: str) -> Ask:
         key = _KEYS.get(fact, f"settings.{fact}")

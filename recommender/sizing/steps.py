@@ -245,7 +245,10 @@ def replicas_for_kv(
     """Replicas that bring mean KV usage to 0.70 (P02 no. 3): ceil(N·usage/0.70)."""
     if replicas is None or kv_usage is None:
         return NotApplicable("the number of replicas or their KV usage is unknown")
-    new = math.ceil(replicas * kv_usage / target)
+    exact = replicas * kv_usage / target
+    if not math.isfinite(exact):
+        return NotApplicable("so many replicas, or so much KV, cannot be counted")
+    new = math.ceil(exact)
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already keep mean KV usage below {target:.2f}")
     formula = f"ceil({replicas:g}·{kv_usage:.3f}/{target:.2f}) = {new}"
@@ -275,7 +278,10 @@ def replicas_for_load(
         seconds = running / finished_per_second
         share = min(1.0, seconds / backlog_seconds)
         shown = f"·min(1, {seconds:.3g} s in a slot/{backlog_seconds:g} s)"
-    new = math.ceil((running + waiting * share) / (utilization * slots_per_replica))
+    exact = (running + waiting * share) / (utilization * slots_per_replica)
+    if not math.isfinite(exact):
+        return NotApplicable("so many requests, or so few slots, cannot be counted")
+    new = math.ceil(exact)
     if new <= replicas:
         return NotApplicable(f"{replicas:g} replicas already have slots for the requests in the system")
     return Sized(

@@ -84,6 +84,12 @@ def test_following_every_ask_leaves_none() -> None:
     assert set(facts.sources) == set(FIELDS)
 
 
+def test_an_ask_says_why_what_is_given_already_is_not_enough() -> None:
+    facts = facts_of(service("model: our-own-8b, settings: {kv_cache_dtype: auto}"), evidence())
+    assert asked(facts)["model"].startswith("the table does not have our-own-8b: set services.chat.model_config")
+    assert asked(facts)["kv_dtype"].startswith("it is auto, which is what the model computes in: give the model, or")
+
+
 def test_what_engines_and_devices_tell_needs_no_inventory() -> None:
     told = {
         "model": "Qwen/Qwen2.5-7B-Instruct",

@@ -4,6 +4,7 @@ import pytest
 
 from recommender.model import Feasibility
 from recommender.playbooks.queries import rollback_queries
+from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import ONE, TWO, advised, changed, context, evidence, facts, size
 
@@ -76,3 +77,13 @@ def test_one_replica_is_compared_with_itself_and_that_is_said() -> None:
         (late,) = (one for one in rollback_queries((), seen, (ONE,), context()) if one.text.startswith("TTFT"))
         assert late.text.endswith(said)
         assert ("offset 1h" in late.query) is (seen is lone)
+
+
+def test_what_is_known_is_not_asked_for() -> None:
+    given = context(known=facts(model=None, kv_dtype=None))
+    assert [ask.fact for ask in given.asks("model", "kv_dtype", "tensor_parallel", "gpu")] == ["model", "kv_dtype"]
+
+
+def test_figures_beyond_all_counting_give_no_replicas() -> None:
+    assert isinstance(replicas_for_load(1e300, 1e308, 1e-300, 1.0), NotApplicable)
+    assert isinstance(replicas_for_kv(1e308, 1e308), NotApplicable)
