@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What exists only while or after something was wrong: a panel over it alone may be empty.
-_PROBLEM = re.compile(r"^count by \(bottleneck\)|\bALERTS_FOR_STATE\b|\(optiinfra_workflows\) > 0")
+# What exists only while or after something was wrong, or was changed: a panel over it alone may be empty.
+_PROBLEM = re.compile(r"^count by \(bottleneck\)|\bALERTS_FOR_STATE\b|\(optiinfra_workflows\) > 0|\boptiinfra_effect_")
 # What needs a trend, or a price in the inventory, and an hour of samples.
 _IN_TIME = re.compile(r':llm_capacity_usage:forecast\b|signal="forecast|:llm_cost\w*:')
 # What there is only while buckets cannot tell a quantile.

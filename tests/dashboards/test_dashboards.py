@@ -238,10 +238,11 @@ def test_queries_that_may_have_no_answer_are_told_from_those_that_always_have_on
     always = {query.panel for query in QUERIES if query.always}
     need_a_problem = {"Firing alerts", "Bottlenecks", "Bottlenecks of the service", "Workflows by state"}
     need_a_price = {"Cost", "Cost of a million tokens"}
+    need_a_change = {"Effects of changes", "Measured changes by how they ended"}
     with_bounds = {"Time to first token", "Inter-token latency", "Request duration p95"}
     with_forecasts = {"Replicas", "Capacity in use", "Capacity in use and forecast"}
 
-    assert sometimes == need_a_problem | need_a_price | with_bounds | with_forecasts
+    assert sometimes == need_a_problem | need_a_price | need_a_change | with_bounds | with_forecasts
     assert always & sometimes == with_bounds | with_forecasts
 
 
