@@ -22,6 +22,8 @@ _RETIRED = frozenset(
     {"__inputs", "columns", "error", "fontSize", "height", "hideControls", "metric", "minSpan", "query", "rows"}
     | {"sharedCrosshair", "span", "step", "style", "target", "useTags", "tagsQuery", "tagValuesQuery", "cacheTimeout"}
 )
+# Their keys are names of columns, and a label may be called like a retired setting.
+_BY_NAME = frozenset({"excludeByName", "indexByName", "renameByName"})
 _RETIRED_IN_VARIABLES = frozenset({"useTags", "tagsQuery", "tagValuesQuery", "auto", "auto_min", "auto_count"})
 
 
@@ -51,5 +53,7 @@ def _pruned(node: Any) -> Any:  # noqa: ANN401 - any JSON value, and the same ki
         return node
     is_step = node.keys() == {"color", "value"}
     return {
-        key: _pruned(value) for key, value in node.items() if key not in _RETIRED and (value is not None or is_step)
+        key: value if key in _BY_NAME else _pruned(value)
+        for key, value in node.items()
+        if key not in _RETIRED and (value is not None or is_step)
     }

@@ -246,6 +246,18 @@ def test_queries_that_may_have_no_answer_are_told_from_those_that_always_have_on
     assert always & sometimes == with_bounds | with_forecasts
 
 
+def test_a_column_may_be_called_like_a_setting_that_grafana_has_retired() -> None:
+    (organized,) = [
+        transformation["options"]
+        for panel in json.loads(dashboard_files()["optiinfra-overview.json"])["panels"]
+        if panel["title"] == "Effects of changes"
+        for transformation in panel["transformations"]
+        if transformation["id"] == "organize"
+    ]
+    assert organized["renameByName"]["metric"] == "Metric"
+    assert organized["indexByName"]["metric"] == 2
+
+
 def test_inspection_knows_the_board_and_the_panel_of_every_query() -> None:
     assert {query.dashboard for query in QUERIES} == set(BOARDS)
     assert all(isinstance(query, PanelQuery) and query.panel for query in QUERIES)
