@@ -13,7 +13,7 @@ from exporters.app import ExporterApp
 from exporters.catalog import Collector
 from exporters.guard import Guard
 from exporters.inference import ProbeResult
-from exporters.server import HttpServer, _NewestFirst
+from exporters.server import _THREADS, HttpServer, _NewestFirst
 
 # More than the server has threads.
 BUSY = 80
@@ -57,6 +57,8 @@ def test_a_probe_whose_client_left_while_it_waited_for_its_turn_is_not_made() ->
     try:
         waiting = [ask(server.port, f"busy-{number}") for number in range(BUSY)]
         until(lambda: len(server._server.active_channels) == BUSY)
+        # The newest is next: a thread that is still free would take what comes now.
+        until(lambda: len(prober.asked) == _THREADS)
         impatient, patient = ask(server.port, "impatient"), ask(server.port, "patient")
         until(lambda: len(server._server.active_channels) == BUSY + 2)
         impatient.close()
