@@ -91,5 +91,5 @@ def _last_replica(plan: Plan, change: Change) -> str:
         return ""
     return (
         f"{change.flag} takes a restart and {plan.service} has no second healthy replica that could serve meanwhile: "
-        "add one, or make the change yourself in a maintenance window."
+        f"add one, or make the change yourself in a maintenance window: {change.flag} {change.step}."
     )

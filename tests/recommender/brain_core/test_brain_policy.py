@@ -85,6 +85,12 @@ def test_the_last_healthy_replica_is_not_restarted_and_unknown_counts_as_none(
     assert _admit(_with_risk(plan.model_copy(update={"healthy_replicas": healthy}), Risk.LIVE)).allowed
 
 
+def test_whoever_has_one_replica_is_told_the_change_that_a_person_may_make(plan: Plan) -> None:
+    assert plan.change is not None
+    refused = _admit(plan.model_copy(update={"healthy_replicas": 1}))
+    assert refused.reason.endswith(f"in a maintenance window: {plan.change.flag} {plan.change.step}.")
+
+
 def test_a_doubtful_diagnosis_changes_nothing(plan: Plan) -> None:
     decision = _admit(plan.model_copy(update={"confidence": 0.59}))
     assert not decision.allowed
