@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from demo.faults.corpus.recorded import state
+from demo.faults.corpus.recorded import SETUP, state
 from demo.faults.corpus.shapes import (
     BUSY,
     LONG,
@@ -52,7 +52,7 @@ def _admission() -> Iterator[Scenario]:
         told = Replica(changing(16, TOO_MUCH), engine, way)
         yield fault(f"admission-{engine.value}", Fleet((told,)), 16, alert)
     for way in Way:
-        recorded = Replica(steady(1), way=way, pages=state("saturated", SHORT, 15.0, way))
+        recorded = Replica(steady(1, setup=SETUP), way=way, pages=state("saturated", SHORT, 15.0, way))
         yield fault(f"admission-recorded-{way.value}", Fleet((recorded,)), 17, alert, onset=0.0)
 
 
@@ -71,7 +71,7 @@ def _kv() -> Iterator[Scenario]:
         told = Replica(changing(26, full, before=LONG_ANSWERS, setup=SMALL_KV), engine, way)
         yield fault(f"kv-{engine.value}", Fleet((told,)), 26, alert)
     for way in Way:
-        recorded = Replica(steady(1), way=way, pages=state("kv_pressure", SHORT, 15.0, way))
+        recorded = Replica(steady(1, setup=SETUP), way=way, pages=state("kv_pressure", SHORT, 15.0, way))
         yield fault(f"kv-recorded-sawtooth-{way.value}", Fleet((recorded,)), 27, alert, "LLMKVCacheThrash", onset=0.0)
 
 

@@ -13,7 +13,8 @@ from exporters.exposition import Reader
 from exporters.inference.mapping import Mapper
 
 CAPTURES = Path(__file__).parents[3] / "tests" / "data" / "captures" / "vllm"
-_SETUP = Setup(slots=16)
+SETUP = Setup(slots=16)
+"""What the engine ran with."""
 
 
 @cache
@@ -27,4 +28,4 @@ def state(name: str, duration: float, interval: float, way: Way) -> tuple[Page, 
         now[0] = step * interval
         readings.append(reader.read(replayer.page(name)))
     told = engines.probed if way is Way.PROBED else engines.direct
-    return told(Engine.VLLM, readings, _SETUP)
+    return told(Engine.VLLM, readings, SETUP)
