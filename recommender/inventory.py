@@ -14,10 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from exporters.catalog import Engine as CatalogueEngine
 from exporters.catalog import load_engine
 from recommender.contracts import ReplicaTarget
+from recommender.declared_settings import DeclaredSettings
 from recommender.gpus import GPUS
 from recommender.hardware_config import HardwareConfig
 from recommender.knobs import engines, load
-from recommender.model import KnobValue
 from recommender.tuning_config import TuningConfig
 
 EXPORTER_PORT = 8003
@@ -29,9 +29,6 @@ COMPANION_CATALOGUES = ("lmcache",)  # companions whose knobs are declared with 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Word = Annotated[
-    str, Field(pattern=r"^[a-z0-9_]{1,40}$")
-]  # a choice of a knob; which ones, its engine's catalogue says
 Argument = Annotated[str, Field(min_length=1)]
 # YAML reads a bare index as a number.
 GpuName = Annotated[
@@ -91,43 +88,6 @@ class ObjectiveConfig(_Config):
 
     def declared(self) -> dict[str, float]:
         """The objectives that the inventory sets, by name."""
-        return {name: value for name, value in self if value is not None}
-
-
-class DeclaredSettings(_Config):
-    """Knob values as the team started its engines with, by engine-neutral name: used where no engine tells them."""
-
-    max_running_requests: Annotated[int, Field(ge=1)] | None = None
-    max_batched_tokens: Annotated[int, Field(ge=1)] | None = None
-    kv_cache_memory_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    kv_cache_memory_bytes: Annotated[int, Field(ge=1)] | None = None
-    kv_cache_capacity_tokens: Annotated[int, Field(ge=1)] | None = None
-    kv_cache_dtype: Word | None = None
-    prefix_caching: bool | None = None
-    chunked_prefill: bool | None = None
-    kv_offload_bytes: Annotated[int, Field(ge=1)] | None = None
-    max_model_length_tokens: Annotated[int, Field(ge=1)] | None = None  # of one request
-    context_tokens: Annotated[int, Field(ge=1)] | None = None  # of all slots together
-    weight_quantization: Word | None = None
-    tensor_parallel_size: Annotated[int, Field(ge=1)] | None = None
-    pipeline_parallel_size: Annotated[int, Field(ge=1)] | None = None
-    data_parallel_size: Annotated[int, Field(ge=1)] | None = None
-    speculative_tokens: Annotated[int, Field(ge=0)] | None = None
-    speculative_decoding: Word | None = None
-    graph_max_batch: Annotated[int, Field(ge=1)] | None = None
-    scheduling_policy: Word | None = None
-    admission_conservativeness: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    capacity_policy: Word | None = None
-    queue_limit_requests: Annotated[int, Field(ge=0)] | None = None
-    api_server_processes: Annotated[int, Field(ge=1)] | None = None
-    cpu_threads: Annotated[int, Field(ge=1)] | None = None
-    model_keep_alive_seconds: Annotated[int, Field(ge=-1)] | None = None  # -1: for ever
-    loaded_models_max: Annotated[int, Field(ge=1)] | None = None
-    external_cache_bytes: Annotated[int, Field(ge=1)] | None = None
-    external_cache_hot: bool | None = None
-
-    def declared(self) -> dict[str, KnobValue]:
-        """The settings that the inventory gives, by knob."""
         return {name: value for name, value in self if value is not None}
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import click
-
+from recommender.generated_page import page_command
 from recommender.knobs.catalog import KnobCatalog, engines, load
 from recommender.knobs.conditions import Default
 from recommender.knobs.knob import Knob, KnobType
@@ -47,27 +46,7 @@ def knobs_page() -> str:
     return _HEAD + "\n".join(_section(load(engine)) for engine in sorted(engines(), key=list(_TITLES).index))
 
 
-@click.command("knobs")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=PAGE,
-    envvar="OPTIINFRA_KNOBS_OUT",
-    help="File to write; docs/knobs.md by default.",
-)
-@click.option(
-    "--check", is_flag=True, envvar="OPTIINFRA_KNOBS_CHECK", help="Write nothing; fail when the page differs."
-)
-def build(out: Path, *, check: bool) -> None:
-    """Generate the page of the engines' knobs."""
-    text = knobs_page()
-    same = out.exists() and out.read_text(encoding="utf-8") == text
-    if check and not same:
-        raise click.ClickException(f"{out} differs from the catalogues; run: optiinfra build knobs")
-    if not same:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    click.echo(f"{out}: {'up to date' if same else 'written'}")
+build = page_command("knobs", PAGE, knobs_page, source="the catalogues")
 
 
 def _section(catalog: KnobCatalog) -> str:

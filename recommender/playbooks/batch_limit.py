@@ -14,7 +14,7 @@ from recommender.playbooks.effects import (
     preemption_guard,
     published,
 )
-from recommender.playbooks.forecast import forecast
+from recommender.playbooks.forecast import expected, forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.proofs import CAPACITY, SLOT_ENGINES, TOKENS_PER_REQUEST, batch_proof, tightest
 from recommender.playbooks.scope import affected, canary_of, not_what_runs
@@ -235,12 +235,13 @@ def effects(change: Change, evidence: Evidence, canary: str, context: PlanContex
             "is likely"
         ),
     )
-    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
+    itl = expected(
+        told,
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (trade, 1.0),
         "the declared trade: each step computes more requests (tuning §2.3); it may rise up to its guard",
-        context,
+        context=context,
     )
     guards = (
         error_guard(context),

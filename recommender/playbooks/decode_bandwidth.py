@@ -5,8 +5,8 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Ask, Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks import precision, speculation
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.effects import Effects, error_guard, objective_guard, published
-from recommender.playbooks.forecast import forecast
+from recommender.playbooks.effects import Effects, error_guard, objective_guard
+from recommender.playbooks.forecast import expected, forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_LATENCY
 from recommender.playbooks.precision_effects import Purpose
@@ -71,19 +71,21 @@ def smaller_batch(evidence: Evidence, finding: Finding, context: PlanContext) ->
 
 def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
-    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
+    itl = expected(
+        told,
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, float(change.new) / float(change.old)),
         "tuning §2.3: at best in proportion to the batch",
-        context,
+        context=context,
     )
-    throughput = (told and told.expectation(VerificationMetric.GENERATION_TOKENS_RATE)) or published(
+    throughput = expected(
+        told,
         VerificationMetric.GENERATION_TOKENS_RATE,
         Direction.HIGHER,
         (float(change.new) / float(change.old), 1.0),
         "the declared trade: B/(alpha + beta·B) falls with the batch",
-        context,
+        context=context,
     )
     ttft = objective_guard(VerificationMetric.TTFT_P95_SECONDS, evidence, context.tuning.ttft_trade_ratio)
     return Effects(expected=(itl, throughput), must_improve=itl, guards=(error_guard(context), ttft))

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 
-import click
 import yaml
 from pydantic import Field
 
+from recommender.generated_page import page_command
 from recommender.knobs import engines, load
 from recommender.model import Model
 from recommender.playbooks import PLAYBOOKS, Playbook
@@ -126,22 +126,4 @@ def _engines(playbook: Playbook, knob: str | None) -> str:
     return ", ".join(sorted(engine for engine in spoken if load(engine).get(knob) is not None))
 
 
-@click.command("playbooks")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=PAGE,
-    envvar="OPTIINFRA_PLAYBOOKS_OUT",
-    help="File to write; docs/playbooks.md by default.",
-)
-@click.option(
-    "--check", is_flag=True, envvar="OPTIINFRA_PLAYBOOKS_CHECK", help="Write nothing; fail when the page differs."
-)
-def build(out: Path, *, check: bool) -> None:
-    """Write the page of every playbook from the registry."""
-    page = playbooks_page()
-    if not check:
-        out.write_text(page, encoding="utf-8")
-        click.echo(f"wrote {out}")
-    elif not out.is_file() or out.read_text(encoding="utf-8") != page:
-        raise click.ClickException(f"{out} is not what the registry says: run optiinfra build playbooks")
+build = page_command("playbooks", PAGE, playbooks_page, source="the registry")

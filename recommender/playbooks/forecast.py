@@ -6,7 +6,7 @@ from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Direction, Evidence, Expectation
 from recommender.playbooks.base import PlanContext
-from recommender.playbooks.effects import predicted
+from recommender.playbooks.effects import predicted, published
 from recommender.playbooks.proofs import CAPACITY
 from recommender.sizing.predict import EngineShape, Prediction, StepModel, Workload, predict
 
@@ -43,6 +43,19 @@ class Forecast:
             return None
         direction = Direction.HIGHER if metric is VerificationMetric.GENERATION_TOKENS_RATE else Direction.LOWER
         return predicted(metric, direction, new / old, _SOURCE)
+
+
+def expected(
+    told: Forecast | None,
+    metric: VerificationMetric,
+    direction: Direction,
+    ratios: tuple[float, float],
+    source: str,
+    *,
+    context: PlanContext,
+) -> Expectation:
+    """The effect on a metric that the model tells; where it tells none, that of the published range."""
+    return (told and told.expectation(metric)) or published(metric, direction, ratios, source, context)
 
 
 def forecast(

@@ -16,10 +16,9 @@ from recommender.playbooks.effects import (
     error_guard,
     objective_guard,
     preemption_guard,
-    published,
     ratio_guard,
 )
-from recommender.playbooks.forecast import breaks, forecast
+from recommender.playbooks.forecast import breaks, expected, forecast
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.proofs import NO_MORE, step_proof
 from recommender.playbooks.scope import affected, canary_of, not_what_runs
@@ -217,19 +216,21 @@ def _legal(context: PlanContext) -> Callable[[float], int]:
 
 def _lower_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
-    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
+    itl = expected(
+        told,
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, 0.5),
         "P05 no. 2: p99 30 to 70 % lower [guess]",
-        context,
+        context=context,
     )
-    ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or published(
+    ttft = expected(
+        told,
         VerificationMetric.TTFT_P95_SECONDS,
         Direction.LOWER,
         (float(change.old) / float(change.new), 1.0),
         "the declared trade: a prompt takes up to as many more steps; it has slack, and may rise to its objective",
-        context,
+        context=context,
     )
     late = bool(_tight(evidence, canary, _TTFT, 1.0))  # an objective that is broken already guards nothing
     ratio = context.tuning.ttft_trade_ratio
@@ -245,19 +246,21 @@ def _lower_effects(change: Change, evidence: Evidence, canary: str, context: Pla
 
 def _raise_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     told = forecast(change.knob, (float(change.old), float(change.new)), evidence, canary, context)
-    ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or published(
+    ttft = expected(
+        told,
         VerificationMetric.TTFT_P95_SECONDS,
         Direction.LOWER,
         (1 - context.verification.min_improvement, 0.6),
         "P05 no. 3: 10 to 40 % lower under load [guess]; can be under 1 % (tuning §2.7)",
-        context,
+        context=context,
     )
-    itl = (told and told.expectation(VerificationMetric.ITL_P95_SECONDS)) or published(
+    itl = expected(
+        told,
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
         (float(change.new) / float(change.old), 1.0),
         "the declared trade: steps with prompts take up to as much longer; it has slack, and may rise to its objective",
-        context,
+        context=context,
     )
     guards = (
         error_guard(context),
