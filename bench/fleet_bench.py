@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,8 @@ from typing import Any, TextIO
 import click
 import psutil
 import yaml
+
+from demo.free_port import free_address
 
 ROOT = Path(__file__).parents[1]
 EXPORTER = [sys.executable, "-c", "from exporters.cli import exporter; exporter()", "--port", "0"]
@@ -99,14 +100,6 @@ def process(
                 running.kill()
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port: int = unused.getsockname()[1]
-        return port
-
-
 def query(prometheus: str, expression: str, at: float) -> list[dict[str, Any]]:
     """The result of an instant query."""
     asked = urllib.parse.urlencode({"query": expression, "time": f"{at:.3f}"})
@@ -171,7 +164,7 @@ def measure(targets: int, interval: int, intervals: int) -> Figures:
         (home / "fleet.json").write_text(json.dumps([{"targets": urls}]))
         config = home / "prometheus.yml"
         config.write_text(yaml.safe_dump(main_config(address, home, interval)))
-        listen = f"127.0.0.1:{free_port()}"
+        listen = free_address()
         flags = [f"--config.file={config}", f"--storage.tsdb.path={home / 'data'}", f"--web.listen-address={listen}"]
         prometheus = stack.enter_context(process([binary, *flags, "--log.level=warn"]))
         wait_ready(f"http://{listen}")

@@ -11,7 +11,6 @@ own cadence; that is in its CPU figure.
 import http.client
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+
+from demo.free_port import free_port
 
 # Prometheus 2.42's own.
 HEADERS = {
@@ -126,14 +127,6 @@ def _wait_for(one: Contender) -> None:
             time.sleep(0.1)
         else:
             return
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def measure(node_exporter: str, rounds: int) -> Mapping[str, Figures]:

@@ -35,8 +35,9 @@ import psutil
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.fleet_bench import free_port, number, process, wait_ready
+from bench.fleet_bench import number, process, wait_ready
 from bench.rules_load import GPUS_PER_NODE, LAYOUTS, STEP_SECONDS, nodes, service
+from demo.free_port import free_address
 
 RULES = Path(__file__).parents[1] / "rules"
 JOBS = {"probe": "llm-probe", "direct": "vllm"}
@@ -145,7 +146,7 @@ def measure(size: int, layout: str, seconds: float, rules: Path) -> Figures:
         load = stack.enter_context(process(command, stdout=subprocess.PIPE))
         assert load.stdout is not None
         port = int(load.stdout.readline())
-        listen = f"127.0.0.1:{free_port()}"
+        listen = free_address()
         groups: dict[str, list[dict[str, Any]]] = {job: [] for job in (*JOBS.values(), "node")}
         for job, target in targets(size, port, layout):
             groups[job].append(target)

@@ -1,7 +1,6 @@
 """A real Prometheus that holds a past: samples of any moment, written as blocks, so nobody has to wait for them."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 import requests
 
 from demo.errors import DemoError
+from demo.free_port import free_address
 
 INTERVAL_SECONDS = 15.0
 _READY_SECONDS = 30.0
@@ -87,9 +87,7 @@ def running(content: str, folder: Path, *configuration: str) -> Iterator[str]:
     """The URL of a Prometheus with this configuration file and what is in `folder`/data, until the block ends."""
     config = folder / "prometheus.yml"
     config.write_text(content, encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     command = [
         _program("prometheus"),
         f"--config.file={config}",

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from demo.free_port import free_port
 from rules.catalog import ALERTS
 
 CONFIG = Path(__file__).parents[2] / "alertmanager" / "alertmanager.yml"
@@ -68,12 +68,6 @@ def recommender() -> Iterator[tuple[Recommender, int]]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A Prometheus that measures nothing and answers from what another one stored."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from demo.free_port import free_address
 
 READY_SECONDS = 60
 
@@ -44,9 +45,7 @@ def reopened(data: Path, moment: datetime, home: Path) -> Iterator[Stored]:
     binary = shutil.which("prometheus")
     if binary is None:
         pytest.fail("Prometheus is not on PATH: install Debian's package `prometheus` (2.42 or newer)")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = free_address()
     config, log = home / "reopened.yml", home / "reopened.log"
     config.write_text("{}\n", encoding="utf-8")
     flags = [f"--config.file={config}", f"--storage.tsdb.path={data}", f"--web.listen-address={address}"]

@@ -7,7 +7,6 @@ Windows of the rules are shortened, all in proportion to what they measure, so t
 import http.server
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -22,6 +21,7 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.free_port import free_address
 from rules.catalog.gpu_signals import GIVEN, GPU_SIGNALS
 from tests.exporters.nvml_stub.scenarios import Scenario, beside, h200_idle, l40s, throttled
 from tests.exporters.nvml_stub.stub import NvmlStub, build
@@ -203,7 +203,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
         cadence = ["--gpu-interval-seconds", "0.5", "--gpu-slow-interval-seconds", "0.5"]
         exporter = start("--collectors", "gpu", *cadence, **stub.env)
         config = configuration(folder, exporter.url.removeprefix("http://"), pages.address)
-        address = f"127.0.0.1:{free_port()}"
+        address = free_address()
         flags = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"]
         log = stack.enter_context((folder / "prometheus.log").open("wb"))
         process = subprocess.Popen([prometheus, *flags], stdout=log, stderr=log)
@@ -217,12 +217,6 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
         happened = time.time()
         until(lambda: time.time() > happened + AFTER_SECONDS, lambda: "time passes", 60)
         yield Query(address, happened + AFTER_SECONDS)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def close_to(signal: str, value: float) -> Any:

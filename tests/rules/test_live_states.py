@@ -7,7 +7,6 @@ and the knobs of the inventory. All durations of the rules are a quarter of the 
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ import pytest
 import requests
 import yaml
 
+from demo.free_port import free_address
 from demo.replay import Replayer, serve
 from tests.helpers.hurried_rules import hurried_rules
 
@@ -118,12 +118,6 @@ def wait_until(condition: Callable[[], bool], seconds: float, explain: Callable[
     while not condition():
         assert time.monotonic() < deadline, explain()
         time.sleep(0.5)
-
-
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def configuration(rules_dir: Path, home: Path, moved: dict[str, str]) -> Path:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -13,6 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
+
+from demo.free_port import free_address
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs" / "examples" / "prometheus-probers.yml"
@@ -60,9 +61,7 @@ def test_each_engine_has_one_prober_and_the_shares_are_even(tmp_path: Path) -> N
         json.dumps([{"targets": ENGINES, "labels": {"service": "chat", "engine": "vllm"}}])
     )
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     flags = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data"]
     with subprocess.Popen(
         [tool("prometheus"), *flags, f"--web.listen-address={address}", "--log.level=error"]

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from demo.free_port import free_address
 from rules.catalog import SIGNALS
 
 ROOT = Path(__file__).parents[2]
@@ -101,12 +101,6 @@ class Prometheus:
         with urllib.request.urlopen(f"http://{self.address}/api/v1/query?{query}", timeout=20) as answer:
             result = json.load(answer)["data"]["result"]
         return {(one["metric"].get("__name__", ""), one["metric"]["node"]): float(one["value"][1]) for one in result}
-
-
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:

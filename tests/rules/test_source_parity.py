@@ -6,7 +6,6 @@ engine's JSON pages tell (`ONLY_JSON`) the prober alone can know. Windows are a 
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from demo.free_port import free_address
 from demo.replay import Replayer, serve
 from exporters.catalog import Engine, load_engine
 from rules.build import source_files
@@ -64,12 +64,6 @@ MOVING = {
 Series = dict[tuple[tuple[str, str], ...], float]
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], bool], what: str | Callable[[], str], seconds: float) -> None:
@@ -183,7 +177,7 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
             stack.enter_context(serve(Replayer(data))).removeprefix("http://")
             for data in (CAPTURES, write_pages(folder / "pages"))
         )
-        exporter, address, closed = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        exporter, address, closed = (free_address() for _ in range(3))
         command = [sys.executable, "-c", "from exporters.cli import exporter; exporter()"]
         flags = ["--port", exporter.rpartition(":")[2], "--probe-allow", "127.0.0.1:*"]
         stack.enter_context(process(folder / "exporter.log", *command, *flags))

@@ -10,18 +10,13 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from demo.free_port import free_port
 from exporters import __version__
 from exporters.cli import exporter
 from tests.exporters.process import Exporter
 from tests.recommender.foundation.live import Client, eventually, process, token, write_configuration
 
 pytestmark = pytest.mark.process
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The example job, whole: targets from a recommender's inventory, through the exporter, into a real Prometheus."""
 
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import requests
 import yaml
 
+from demo.free_port import free_address
 from tests.exporters.blackbox.endpoint import Endpoint
 from tests.exporters.process import Exporter
 from tests.recommender.foundation.live import Live, eventually, live, token, write_configuration
@@ -48,8 +48,7 @@ def ask(
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "viewer.token").write_text(token("viewer"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
     with (
         (tmp_path / "prometheus.log").open("wb") as log,

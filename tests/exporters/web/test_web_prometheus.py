@@ -5,7 +5,6 @@ import copy
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from demo.free_port import free_address
 
 pytestmark = pytest.mark.process
 
@@ -97,9 +98,7 @@ def prometheus(stack: contextlib.ExitStack, folder: Path, *jobs: dict[str, Any])
     """Start it and give `up` by job, once each was scraped twice."""
     config = {"global": {"scrape_interval": "500ms", "scrape_timeout": "500ms"}, "scrape_configs": list(jobs)}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     log = folder / "prometheus.log"
     storage = ["--storage.tsdb.path=data", f"--web.listen-address={address}"]
     started(stack, ["prometheus", "--config.file=prometheus.yml", *storage], folder, log)

@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from demo.free_port import free_port
 from recommender.contracts import ReplicaTarget
 from recommender.evidence import signal_query, unit_of
 from recommender.inventory import VerificationConfig
@@ -178,12 +178,6 @@ def evidence_of() -> Callable[..., Evidence]:
 @pytest.fixture
 def context() -> Callable[..., PlanContext]:
     return make_context
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 HOSTILE = 'we"ird\\name\n{}'  # a service name that ends a careless PromQL literal

@@ -4,7 +4,6 @@ The signals are backfilled with promtool: 20 minutes at 15 s. Replica 1 is the c
 (one minute without samples), fast afterwards. The other two are slow throughout; replica 3 stops after 17 minutes.
 """
 
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from demo.free_port import free_address
 from recommender.metrics import VerificationMetric
 from recommender.model import VerdictOutcome
 from recommender.prometheus import PrometheusClient
@@ -88,9 +88,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusC
     (folder / "prometheus.yml").write_text("global: {}\n")
     backfill = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "signals.om", "data"]
     subprocess.run(backfill, cwd=folder, check=True, capture_output=True, timeout=60)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, f"--web.listen-address={address}"], cwd=folder, stderr=log, stdout=log)
