@@ -1,9 +1,11 @@
 """What an engine's own history says of it: the linear latency model of tuning §2.3, and the whole step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from recommender.contracts import PromQL, Series
+from recommender.errors import PrometheusError
 from recommender.evidence import quote
 from recommender.sizing import LinearItl, NotApplicable, fit_linear_itl
 from recommender.sizing.fit import FittedStep, StepPoint, fit_step
@@ -40,9 +42,11 @@ def calibrate(promql: PromQL, service: str, at: datetime) -> FittedStep | NotApp
     An engine that tells no cached tokens gives a gamma over all prompt tokens, cached ones included: that is what its
     loads are counted in too. Raises PrometheusError when Prometheus cannot be asked.
     """
-    queries = (_BATCH_QUERY, _ITL_QUERY, _PROMPT_QUERY, _HIT_QUERY, _KV_QUERY)
-    batches, latencies, prompts, hits, held = (_read(promql, query, service, at) for query in queries)
-    return fit_step(
+    batches, latencies = (_read(promql, query, service, at) for query in (_BATCH_QUERY, _ITL_QUERY))
+    reasons: dict[str, str] = {}
+    prompts, hits = _read_all(promql, (_PROMPT_QUERY, _HIT_QUERY), service, at, ("gamma", reasons))
+    (held,) = _read_all(promql, (_KV_QUERY,), service, at, ("eta", reasons))
+    fitted = fit_step(
         [
             StepPoint(
                 batches[key],
@@ -55,6 +59,24 @@ def calibrate(promql: PromQL, service: str, at: datetime) -> FittedStep | NotApp
             if batches[key] >= 1 and latencies[key] > 0
         ]
     )
+    if isinstance(fitted, NotApplicable):
+        return fitted
+    return replace(fitted, unknown={**fitted.unknown, **reasons})
+
+
+def _read_all(
+    promql: PromQL, queries: Sequence[str], service: str, at: datetime, term: tuple[str, dict[str, str]]
+) -> Sequence[Mapping[_Point, float]]:
+    """What one term is fitted to: all of it or, where one query is refused, nothing, and the reason at the term.
+
+    Without rules a query may be too much for one Prometheus that answers all others.
+    """
+    name, reasons = term
+    try:
+        return [_read(promql, query, service, at) for query in queries]
+    except PrometheusError as exc:
+        reasons[name] = str(exc)
+        return [{} for _ in queries]
 
 
 def _in_a_step(prompt_rate: float | None, hit_rate: float | None, seconds: float) -> float | None:

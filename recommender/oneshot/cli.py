@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,6 +13,7 @@ from exporters.catalog import COMPANIONS, Engine
 from recommender.errors import RecommenderError
 from recommender.inventory_file import load_inventory
 from recommender.oneshot.client import Access, ReadingClient
+from recommender.oneshot.options import access_options, checked_url, moment
 from recommender.oneshot.read import Wish
 from recommender.oneshot.report import ExitCode, Report, Source
 from recommender.oneshot.run import run
@@ -70,7 +70,6 @@ class _Command(click.Command):
 @click.option("--service", metavar="NAME", help="Only this service; all are looked at otherwise.")
 @click.option("--engine", type=click.Choice(_ENGINES), help="Only services of this engine.")
 @click.option("--inventory", type=_FILE, help="Objectives, settings, model and hardware: makes advice a sized plan.")
-@click.option("--at", metavar="TIME", help="Another moment than now: unix seconds, or 2026-11-21T03:00:00Z.")
 @click.option(
     "--signals",
     type=click.Choice(["auto", *(source.value for source in Source)]),
@@ -80,12 +79,7 @@ class _Command(click.Command):
 )
 @click.option("--deep", is_flag=True, help="Without recording rules, also evaluate what reads back far: many seconds.")
 @click.option("--format", "shape", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
-@click.option("--timeout", type=click.FloatRange(1, 600), default=30.0, show_default=True, help="Seconds per query.")
-@click.option("--bearer-token-file", type=_FILE, help="A file with the token that Prometheus, or its proxy, asks for.")
-@click.option("--username", help="For basic authentication, with --password-file.")
-@click.option("--password-file", type=_FILE)
-@click.option("--tenant", help="Sent as X-Scope-OrgID, for Mimir and Cortex.")
-@click.option("--ca-file", type=_FILE, help="Certificates of the authority that signed Prometheus's.")
+@access_options
 @click.option("--install-rules", is_flag=True, help="Print how to bring the rules into this Prometheus, and stop.")
 def diagnose(**options: object) -> None:
     """Say what limits the LLM services that a Prometheus sees, and the change that helps.
@@ -124,35 +118,20 @@ def _report(
     tenant: str | None,
     ca_file: Path | None,
 ) -> Report:
-    if not url.startswith(("http://", "https://")):
-        raise click.UsageError(f"--prometheus {url}: write it with its scheme, http://{url}")
     wish = Wish(
         service=service,
         engine=engine,
-        at=None if at is None else _moment(at),
+        at=None if at is None else moment(at),
         source=None if signals == "auto" else Source(signals),
         deep=deep,
         inventory=load_inventory(inventory),
     )
     access = Access(bearer_token_file, username, password_file, tenant, ca_file)
-    client = ReadingClient(url, access, timeout_seconds=timeout)
+    client = ReadingClient(checked_url(url), access, timeout_seconds=timeout)
     try:
         return run(client, wish)
     finally:
         client.close()
-
-
-def _moment(text: str) -> datetime:
-    """Unix seconds or ISO 8601; a time without a zone is UTC."""
-    try:
-        return datetime.fromtimestamp(float(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise click.UsageError(f"--at {text}: write unix seconds, or a time such as 2026-11-21T03:00:00Z") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _show(report: Report, shape: str) -> None:

@@ -5,17 +5,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from recommender.calibration import fit_itl
-from recommender.contracts import ReplicaTarget
 from recommender.diagnosis import diagnose
 from recommender.errors import PrometheusError
 from recommender.evidence import gather
-from recommender.executors import build
-from recommender.inventory import ServiceConfig
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.oneshot.client import ReadingClient
 from recommender.oneshot.read import Known, Read, Wish, read
 from recommender.oneshot.report import Report, ServiceReport, worst
 from recommender.oneshot.severity import exit_code, severity_of
+from recommender.oneshot.subject import subject_of
 from recommender.planner import context_of, make_plan
 from rules.pack import Rule, load_rules
 
@@ -73,13 +71,6 @@ def _plan(
         itl = fit_itl(source.promql, service.name, evidence.at)
     except PrometheusError as exc:
         itl, notes = None, (f"no latency model: {exc}",)
-    config = wish.inventory.services.get(service.name)
-    targets = wish.inventory.targets(service.name)
-    if config is None and len(service.engines) == 1:
-        config = ServiceConfig(engine=service.engines[0])
-        targets = tuple(
-            ReplicaTarget(service.name, instance, f"http://{instance}", config.engine) for instance in service.instances
-        )
-    executor = build().get(config.executor.type) if service.name in wish.inventory.services and config else None
-    context = context_of(service.name, config, targets, executor, itl=itl, evidence=evidence)
+    subject = subject_of(service, wish.inventory)
+    context = context_of(service.name, subject.config, subject.targets, subject.executor, itl=itl, evidence=evidence)
     return make_plan(diagnosis, evidence, context), notes

@@ -2,25 +2,26 @@
 
 import json
 import sys
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import ValidationError
 
 from recommender.client import ApiClient, ApiError
 from recommender.errors import RecommenderError
-from recommender.executors import build
 from recommender.inventory_file import load_inventory
 from recommender.model import KnobValue
-from recommender.prometheus import PrometheusClient
-from recommender.whatif.ask import ask
+from recommender.oneshot.client import Access, ReadingClient
+from recommender.oneshot.options import access_options, checked_url, moment
+from recommender.oneshot.report import Source
+from recommender.whatif.direct import Place, ask_directly
 from recommender.whatif.model import LoadWish, WhatIf, Wish
 from recommender.whatif.text import text
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _NOT_ENOUGH = 3  # as `optiinfra diagnose` has it
-_TIMEOUT_SECONDS = 30.0
 _EPILOG = """\
 Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unknown that the prediction needs.
 
@@ -28,6 +29,8 @@ Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unk
   optiinfra whatif chat --set max_running_requests=256
   optiinfra whatif chat --set prefix_caching=on --load prefix_hit_ratio=0.4
   optiinfra whatif chat --set max_running_requests=256 --prometheus http://prometheus:9090 --inventory inventory.yml
+  optiinfra whatif vllm --set tensor_parallel_size=2 --prometheus http://prometheus:9090 \\
+      --given model=meta-llama/Llama-3.1-8B-Instruct --given gpu=h100_sxm --given gpus_per_replica=1
 """
 
 
@@ -46,8 +49,24 @@ Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unk
 @click.option("--url", default="http://127.0.0.1:8002", envvar="OPTIINFRA_URL", show_envvar=True, show_default=True)
 @click.option("--token-file", type=_FILE, envvar="OPTIINFRA_TOKEN_FILE", show_envvar=True, help="File with your token.")
 @click.option("--token", envvar="OPTIINFRA_TOKEN", show_envvar=True, help="Your token; a file is safer.", hidden=True)
-@click.option("--prometheus", metavar="URL", help="Read this Prometheus instead of asking a recommender.")
+@click.option("--prometheus", metavar="URL", help="Read this Prometheus; no recommender, and no rules, are needed.")
 @click.option("--inventory", type=_FILE, envvar="OPTIINFRA_INVENTORY", show_envvar=True, help="With --prometheus.")
+@click.option(
+    "--given",
+    "facts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With --prometheus, what nothing tells: model, model_config, gpu, gpus_per_replica, weight_dtype, or a knob "
+    "as it is now; repeatable.",
+)
+@click.option(
+    "--signals",
+    type=click.Choice(["auto", *(source.value for source in Source)]),
+    default="auto",
+    show_default=True,
+    help="With --prometheus: what the rules record, or the engines' own series.",
+)
+@access_options
 def whatif(
     *,
     service: str,
@@ -60,31 +79,37 @@ def whatif(
     token: str | None,
     prometheus: str | None,
     inventory: Path | None,
+    facts: tuple[str, ...],
+    signals: str,
+    at: str | None,
+    timeout: float,
+    **access: Any,  # noqa: ANN401 - the fields of `Access`
 ) -> None:
     """Predict what SERVICE would do with other settings or another load. Nothing is changed."""
     wish = _wish(settings, loads, instance)
+    given = {name: _value(value) for name, value in _pairs("--given", facts).items()}
+    if prometheus is None and (given or at):
+        raise click.UsageError("--given and --at go with --prometheus: a recommender has its inventory, and its clock")
     try:
         if prometheus is None:
             answer = WhatIf.model_validate(
                 ApiClient(url, _token(token_file) or token).what_if(service, wish.model_dump(exclude_none=True))
             )
         else:
-            answer = _directly(prometheus, inventory, service, wish)
+            place = Place(
+                inventory=load_inventory(inventory),
+                given=given,
+                source=None if signals == "auto" else Source(signals),
+                at=None if at is None else moment(at),
+            )
+            client = ReadingClient(checked_url(prometheus), Access(**access), timeout_seconds=timeout)
+            with closing(client):
+                answer = ask_directly(client, service, wish, place)
     except (RecommenderError, ApiError) as exc:
         raise click.ClickException(str(exc)) from exc
     click.echo(answer.model_dump_json(indent=2) + "\n" if shape == "json" else text(answer), nl=False)
     if answer.limited_by_after is None:
         sys.exit(_NOT_ENOUGH)
-
-
-def _directly(prometheus: str, inventory: Path | None, service: str, wish: Wish) -> WhatIf:
-    if inventory is None:
-        raise click.UsageError("--prometheus needs --inventory: the engine and its settings are there")
-    if not prometheus.startswith(("http://", "https://")):
-        raise click.UsageError(f"--prometheus {prometheus}: write it with its scheme, http://{prometheus}")
-    client = PrometheusClient(prometheus, _TIMEOUT_SECONDS)
-    now = datetime.now(UTC).replace(microsecond=0)
-    return ask(client, load_inventory(inventory), build(), service=service, wish=wish, at=now)
 
 
 def _wish(settings: tuple[str, ...], loads: tuple[str, ...], instance: str | None) -> Wish:

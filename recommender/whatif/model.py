@@ -1,7 +1,7 @@
 """What is asked of a what-if, and what it answers."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -85,6 +85,7 @@ class WhatIf(Model):
     at: datetime
     engine: str
     engine_version: str | None
+    signals: Literal["recorded", "raw"] = "recorded"  # raw: worked out from engines' own series, without our rules
     settings: tuple[Setting, ...]
     load: str  # in words
     load_after: str  # likewise; empty where it stays

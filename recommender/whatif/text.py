@@ -17,6 +17,8 @@ def text(answer: WhatIf) -> str:
 def _lines(answer: WhatIf) -> Iterator[str]:
     version = answer.engine_version or "of unknown version"
     yield f"{answer.service}, replica {answer.instance} ({answer.engine} {version}), {answer.at:%Y-%m-%d %H:%M:%S} UTC"
+    if answer.signals == "raw":
+        yield "Signals: the rules' expressions over the engine's own series; this Prometheus records none of them."
     yield ""
     for setting in answer.settings:
         yield from _setting(setting)

@@ -13,6 +13,7 @@ from bench.sizing_grid import simulate
 from recommender.cli import main
 from tests.recommender.foundation.live import Live, live, token, write_configuration
 from tests.recommender.whatif.day import INSTANCE, INVENTORY, NOW, recorded
+from tests.recommender.whatif.raw_day import scraped
 
 pytestmark = pytest.mark.process
 
@@ -112,7 +113,7 @@ def test_wrong_usage_and_what_is_unknown_have_statuses_of_their_own(
     assert run("whatif", "chat", "--set", "max_running_requests").exit_code == 2
     assert run("whatif", "chat", "--set", "a=1", "--set", "a=2").exit_code == 2
     assert run("whatif", "chat", "--load", "clients=none").exit_code == 2
-    assert run("whatif", "chat", "--set", "a=1", "--prometheus", prometheus).exit_code == 2
+    assert run("whatif", "chat", "--set", "a=1", "--given", "gpu=l4").exit_code == 2
     refused = run("whatif", "chat", "--set", "warp=1", "--prometheus", prometheus, "--inventory", inventory)
     assert (refused.exit_code, "no such knob" in refused.output) == (1, True)
     sparse = tmp_path / "sparse.yml"
@@ -120,3 +121,27 @@ def test_wrong_usage_and_what_is_unknown_have_statuses_of_their_own(
     unknown = run("whatif", "chat", "--set", "max_running_requests=32", "--prometheus", prometheus,
                   "--inventory", str(sparse))  # fmt: skip
     assert (unknown.exit_code, "max_batched_tokens (to predict" in unknown.output) == (3, True)
+    assert "give --given max_batched_tokens=…" in unknown.output
+    for wrong, said in (("max_batched_tokens=0", "max_batched_tokens"), ("gpu=abacus", "not a known GPU"),
+                        ("warp=1", "no fact or setting"), ("context_tokens=9", "no such knob")):  # fmt: skip
+        done = run("whatif", "chat", "--set", "max_running_requests=32", "--prometheus", prometheus, "--given", wrong)
+        assert (done.exit_code, said in done.output) == (1, True), done.output
+
+
+def test_without_rules_inventory_and_recommender_the_engines_own_series_give_the_same_answer(
+    prometheus: str, inventory: str, tmp_path: Path
+) -> None:
+    at = 1_795_000_005.0
+    question = ("--set", "max_running_requests=32", "--format", "json")
+    with scraped(tmp_path, at) as url:
+        given = ("--given", "max_batched_tokens=2048", "--given", "kv_cache_memory_fraction=0.9")
+        done = run("whatif", "llm", *question, "--prometheus", url, "--at", str(at), *given)
+    assert done.exit_code == 0, done.output
+    raw = json.loads(done.output)
+    assert raw["signals"] == "raw"
+    assert "fitted to" in raw["step"]
+    recorded_too = run("whatif", "chat", *question, "--prometheus", prometheus, "--inventory", inventory)
+    for ours, theirs in zip(raw["metrics"], json.loads(recorded_too.output)["metrics"], strict=True):
+        assert ours["after"] == pytest.approx(theirs["after"], rel=0.02), ours["name"]
+        if theirs["measured"] is not None:
+            assert ours["measured"] == pytest.approx(theirs["measured"], rel=0.02), ours["name"]
