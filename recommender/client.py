@@ -17,6 +17,7 @@ class ApiClient:
 
     def __init__(self, url: str, token: str | None) -> None:
         self._url = url.rstrip("/")
+        self._token = token
         # A command asks once or twice: the server need not keep a connection for it.
         self._headers = {"Connection": "close"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
@@ -45,6 +46,8 @@ class ApiClient:
         return self._json("POST", f"workflows/{workflow_id}/{decision}", json={"comment": comment})
 
     def _json(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:  # noqa: ANN401 - passed on to requests
+        if self._token and not (self._token.isascii() and self._token.isprintable()):
+            raise ApiError("that is no token: it is one line, as `optiinfra tokens new` printed it")
         url = f"{self._url}/api/v1/{path}"
         try:
             answer = requests.request(method, url, timeout=TIMEOUT_SECONDS, headers=self._headers, **arguments)

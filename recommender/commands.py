@@ -21,9 +21,11 @@ from recommender.logging_setup import configure_logging
 from recommender.render import show_list, show_one
 from recommender.settings import load_settings
 from recommender.store import Database, Store
+from recommender.terminal import terminal
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_Found = TypeVar("_Found")
 
 
 def _options(*options: Callable[[_Decorated], _Decorated]) -> Callable[[_Decorated], _Decorated]:
@@ -82,14 +84,14 @@ def recommender(**flags: object) -> None:
 @_configuration
 def check(**flags: object) -> None:
     """Check configuration and connections; say how to mend what is wrong."""
-    console = Console(highlight=False)
+    console = terminal()
     with _explained():
         settings = load_settings(**flags)
     failed = 0
     for result in run_checks(settings):
         mark = {True: "[green]ok  [/]", False: "[red]FAIL[/]", None: "[yellow]--  [/]"}[result.ok]
         console.print(mark, result.name, end=" ")
-        console.print(result.text, markup=False, soft_wrap=True)
+        console.print(result.text, markup=False)
         failed += result.ok is False
     if failed:
         raise click.exceptions.Exit(1)
@@ -152,6 +154,18 @@ def _client(url: str, token_file: Path | None, token: str | None) -> ApiClient:
     return ApiClient(url, token)
 
 
+_format = click.option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print."
+)
+
+
+def _show(found: _Found, format_: str, show: Callable[[Console, _Found], None]) -> None:
+    if format_ == "json":
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show(terminal(), found)
+
+
 @click.command()
 @_connection
 @click.option("--playbook", help="Only this playbook, such as P04.1.")
@@ -160,17 +174,14 @@ def _client(url: str, token_file: Path | None, token: str | None) -> ApiClient:
 @click.option("--service", help="Only this service.")
 @click.option("--metric", help="Only this metric, such as ttft_p95_seconds.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@_format
 def effects(
     url: str, token_file: Path | None, token: str | None, limit: int, format_: str, **filters: str | None
 ) -> None:
     """List what changes did, against what was predicted, the newest first."""
     with _explained():
         found = _client(url, token_file, token).effects(limit, **filters)
-    if format_ == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        show_effects(Console(), found)
+    _show(found, format_, show_effects)
 
 
 @click.group()
@@ -185,20 +196,24 @@ def workflows(context: click.Context, url: str, token_file: Path | None, token: 
 @click.option("--state", multiple=True, help="Only these states; repeatable.")
 @click.option("--service", help="Only this service.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@_format
 @click.pass_obj
-def list_(client: ApiClient, state: tuple[str, ...], service: str | None, limit: int) -> None:
+def list_(client: ApiClient, state: tuple[str, ...], service: str | None, limit: int, format_: str) -> None:
     """List workflows, the newest first."""
     with _explained():
-        show_list(Console(), client.workflows(state, service, limit))
+        found = client.workflows(state, service, limit)
+    _show(found, format_, show_list)
 
 
 @workflows.command()
 @click.argument("workflow_id")
+@_format
 @click.pass_obj
-def show(client: ApiClient, workflow_id: str) -> None:
+def show(client: ApiClient, workflow_id: str, format_: str) -> None:
     """Show evidence, change, expected effect, state, verdicts and history."""
     with _explained():
-        show_one(Console(), client.workflow(workflow_id))
+        found = client.workflow(workflow_id)
+    _show(found, format_, show_one)
 
 
 def _decision(name: str, help_text: str) -> None:

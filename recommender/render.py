@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from recommender.render_plan import lines, plan_parts
+from recommender.terminal import show_table
 
 _COLOURS = {
     "pending_approval": "yellow",
@@ -23,18 +23,23 @@ def show_list(console: Console, workflows: Sequence[Mapping[str, Any]]) -> None:
     if not workflows:
         console.print("No workflows. What came of each alert: GET /api/v1/alerts.")
         return
-    table = Table("ID", "SERVICE", "STATE", "PLAN", "CREATED", box=None, pad_edge=False)
-    for one in workflows:
-        title, created = Text(str(one["plan"]["title"])), Text(_at(one["created_at"]))
-        table.add_row(Text(str(one["id"])), Text(str(one["service"])), _state(one), title, created)
-    console.print(table)
+    rows = (
+        (
+            Text(str(one["id"])),
+            Text(str(one["service"])),
+            _state(one),
+            *map(Text, (_title(one), _at(one["created_at"]))),
+        )
+        for one in workflows
+    )
+    show_table(console, ("ID", "SERVICE", "STATE", "PLAN", "CREATED (UTC)"), rows)
 
 
 def show_one(console: Console, workflow: Mapping[str, Any]) -> None:
     """State, the whole plan, verdicts, history."""
     plan = workflow["plan"]
     console.print(Text.assemble((str(workflow["id"]), "bold"), "  ", str(workflow["service"]), "  ", _state(workflow)))
-    console.print(Text(str(plan["title"]), "bold"))
+    console.print(Text(_title(workflow), "bold"))
     if workflow.get("reason"):
         console.print(Text(str(workflow["reason"])))
     for title, part in (
@@ -52,6 +57,10 @@ def show_one(console: Console, workflow: Mapping[str, Any]) -> None:
 def _state(workflow: Mapping[str, Any]) -> Text:
     state = str(workflow["state"])
     return Text(state, _COLOURS.get(state, ""))
+
+
+def _title(workflow: Mapping[str, Any]) -> str:
+    return str(workflow["plan"]["title"])
 
 
 def _at(instant: object) -> str:

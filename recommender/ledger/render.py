@@ -4,11 +4,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from recommender.terminal import show_table
 from recommender.wording import metric_name
 
+_HEADINGS = (
+    "AT (UTC)",
+    "SERVICE",
+    "PLAYBOOK",
+    "ENGINE",
+    "GPU",
+    "CHANGE",
+    "METRIC",
+    "PREDICTED",
+    "MEASURED",
+    "ENDED",
+    "WORKFLOW",
+)
 _COLOURS = {"succeeded": "green", "rolled_back": "magenta", "rollback_failed": "bold red"}
 
 
@@ -17,23 +30,24 @@ def show_effects(console: Console, effects: Sequence[Mapping[str, Any]]) -> None
     if not effects:
         console.print("No effects: no change of this kind was measured yet.")
         return
-    headings = ("AT", "PLAYBOOK", "ENGINE", "GPU", "CHANGE", "METRIC", "PREDICTED", "MEASURED", "ENDED", "WORKFLOW")
-    table = Table(*headings, box=None, pad_edge=False)
-    for one in effects:
-        cells = (
-            str(one["at"])[:16].replace("T", " "),
-            one["playbook"],
-            one["engine"],
-            one["gpu"] or "unknown",
-            f"{one['knob']} {_value(one['old'])} → {_value(one['new'])}",
-            metric_name(one["metric"]) + (" *" if one["promised"] else ""),
-            _predicted(one),
-            _measured(one),
-        )
-        ended = Text(str(one["state"]), _COLOURS.get(str(one["state"]), ""))
-        table.add_row(*(Text(str(cell)) for cell in cells), ended, Text(str(one["workflow_id"])))
-    console.print(table)
+    show_table(console, _HEADINGS, map(_row, effects))
     console.print(Text("Ratios are new over old. * had to improve. In brackets: the range, and the 95 % interval."))
+
+
+def _row(one: Mapping[str, Any]) -> tuple[Text, ...]:
+    cells = (
+        str(one["at"])[:16].replace("T", " "),
+        one["service"],
+        one["playbook"],
+        one["engine"],
+        one["gpu"] or "unknown",
+        f"{one['knob']} {_value(one['old'])} → {_value(one['new'])}",
+        metric_name(one["metric"]) + (" *" if one["promised"] else ""),
+        _predicted(one),
+        _measured(one),
+    )
+    state = str(one["state"])
+    return *(Text(str(cell)) for cell in cells), Text(state, _COLOURS.get(state, "")), Text(str(one["workflow_id"]))
 
 
 def _predicted(one: Mapping[str, Any]) -> str:

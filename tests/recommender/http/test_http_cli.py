@@ -1,5 +1,6 @@
 """The command line against a live recommender and against files."""
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from tests.recommender.foundation.stub_prometheus import StubPrometheus
 
 
 def run(*arguments: str, **environment: str) -> Result:
-    return CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1", **environment}).invoke(main, list(arguments))
+    return CliRunner(env={"COLUMNS": "40", "NO_COLOR": "1", **environment}).invoke(main, list(arguments))
 
 
 @pytest.fixture
@@ -50,6 +51,27 @@ def test_workflows_are_listed_shown_and_approved(api: Live, planned: dict[str, s
     assert (late.exit_code, "cannot reject" in late.output) == (1, True)
 
 
+def test_no_line_is_broken_and_no_cell_shortened_however_narrow_the_terminal(
+    api: Live, planned: dict[str, str]
+) -> None:
+    workflow_id = the_id(api)
+    workflow = api.get(f"/workflows/{workflow_id}")
+    shown = run("workflows", "show", workflow_id, **planned).output
+    queries = [one["query"] for one in workflow["plan"]["rollback_queries"]]
+    assert len(queries) > 2
+    assert all(query in shown for query in queries)
+    (_, listed) = run("workflows", "list", **planned).output.splitlines()
+    assert listed.startswith(f"{workflow_id}  chat     pending_approval  {workflow['plan']['title']}  ")
+
+
+def test_workflows_are_given_as_the_api_gives_them(api: Live, planned: dict[str, str]) -> None:
+    workflow_id = the_id(api)
+    listed = json.loads(run("workflows", "list", "--format", "json", **planned).output)
+    assert listed == api.get("/workflows")["workflows"]
+    shown = json.loads(run("workflows", "show", workflow_id, "--format", "json", **planned).output)
+    assert shown == api.get(f"/workflows/{workflow_id}")
+
+
 def test_the_shown_text_is_never_markup(api: Live, planned: dict[str, str]) -> None:
     workflow_id = the_id(api)
     run("workflows", "reject", workflow_id, "--comment", "[bold]no[/] [link=http://x]y", **planned)
@@ -64,6 +86,7 @@ def test_the_shown_text_is_never_markup(api: Live, planned: dict[str, str]) -> N
         (["show", "nothing"], {}, "there is no workflow 'nothing'"),
         (["list"], {"OPTIINFRA_URL": "http://127.0.0.1:1"}, "is the recommender running"),
         (["--token-file", "/nonexistent", "list"], {}, "cannot read the token file"),
+        (["--token-file", __file__, "list"], {}, "that is no token"),
         (["list", "--state", "nonsense"], {}, "state"),
     ],
 )

@@ -13,6 +13,7 @@ from recommender.store import Database, Store
 from tests.recommender.foundation.live import Live, token
 from tests.recommender.rollout.builders import START, make_plan, make_verification, make_workflow
 
+_HEADING = "AT (UTC) SERVICE PLAYBOOK ENGINE GPU CHANGE METRIC PREDICTED MEASURED ENDED WORKFLOW"
 TTFT, _ROLLOUTS = "ttft_p95_seconds", "optiinfra_effect_rollouts"
 
 
@@ -53,7 +54,7 @@ def ledger(intake: Live, database_file: Path) -> Live:
 
 
 def run(live: Live, *arguments: str) -> Result:
-    environment = {"COLUMNS": "250", "NO_COLOR": "1", "OPTIINFRA_URL": live.url, "OPTIINFRA_TOKEN": token("viewer")}
+    environment = {"COLUMNS": "40", "NO_COLOR": "1", "OPTIINFRA_URL": live.url, "OPTIINFRA_TOKEN": token("viewer")}
     return CliRunner(env=environment).invoke(main, ["effects", *arguments])
 
 
@@ -81,7 +82,9 @@ def test_the_command_shows_a_table_and_text_is_never_markup(ledger: Live) -> Non
     assert shown.exit_code == 0
     for part in ("P04.1", "H100 SXM", "unknown", "max_running_requests 8 → 16", "TTFT p95 *", "P02.4 [bold]"):
         assert part in shown.output
-    assert "0.8 (0.9 to 0.5)" in shown.output
+    heading, first, *_ = shown.output.splitlines()
+    assert " ".join(heading.split()) == _HEADING
+    assert first.endswith("  0.8 (0.9 to 0.5)  0.4 (0.333 to 0.48)  succeeded  a1      ")
     assert "0.4 (0.333 to 0.48)" in shown.output
     assert "P02.4" not in run(ledger, "--playbook", "P04.1").output
     assert "No effects" in run(ledger, "--playbook", "P99").output
