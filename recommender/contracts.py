@@ -50,6 +50,7 @@ class ReplicaTarget:
     ready_path: str = "/health"
     ready_timeout_seconds: float = 300.0
     restart_timeout_seconds: float = 60.0
+    may_restart_alone: bool = False  # the owner takes the outage of a service's only replica
 
 
 class Executor(Protocol):

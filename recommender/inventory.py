@@ -201,6 +201,7 @@ class PolicyConfig(_Config):
     approval: Literal["manual", "auto"] = "manual"
     approval_ttl_seconds: Seconds = 3600.0  # an older plan no longer fits what runs
     cooldown_seconds: Annotated[float, Field(ge=0, le=7 * 86400)] = 1800.0  # from the end of one change to the next
+    allow_restart_of_last_replica: bool = False  # of a service's only replica; a person approves each time all the same
 
 
 class VerificationConfig(_Config):
@@ -359,6 +360,7 @@ class Inventory(_Config):
                 ready_path=config.executor.ready_path,
                 ready_timeout_seconds=config.executor.ready_timeout_seconds,
                 restart_timeout_seconds=config.executor.restart_timeout_seconds,
+                may_restart_alone=config.policy.allow_restart_of_last_replica,
             )
             for replica in config.replicas
         )

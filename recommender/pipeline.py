@@ -197,12 +197,14 @@ class Pipeline:
 
     def _decide(self, group: Sequence[Incident], diagnosis: Diagnosis, plan: Plan) -> _Result:
         now, recent = self._clock.now(), self._store.recent_for(plan.service)
+        finished = max((one.updated_at for one in recent if one.state in _CARRIED_OUT), default=None)
+        policy, managed = self._policy(plan.service), len(self._inventory.targets(plan.service))
+        active = self._store.active_for(plan.service)
+        decision = admit(plan, policy, managed=managed, active=active, last_finished_at=finished, now=now)
+        if decision.allowed and decision.approval == "none" and plan.change is not None:
+            plan = plan.model_copy(update={"withheld": decision.reason})
         if known := self._same_advice(plan, recent, frozenset(incident.workflow_id for incident in group)):
             return _Result(IncidentOutcome.ADVISED, f"advised already: {plan.title}", _RECHECK, known.id)
-        finished = max((one.updated_at for one in recent if one.state in _CARRIED_OUT), default=None)
-        policy = self._policy(plan.service)
-        active = self._store.active_for(plan.service)
-        decision = admit(plan, policy, active=active, last_finished_at=finished, now=now)
         if not decision.allowed:
             return _Result(IncidentOutcome.REFUSED, decision.reason, _RECHECK)
         workflow = _workflow(self._ids(), group[0], diagnosis, plan, now=now, policy=policy)
@@ -272,8 +274,13 @@ class Pipeline:
 
 
 def _kind(plan: Plan) -> tuple[str, ...]:
-    """What tells advice from other advice; a service that came into the inventory meanwhile gets a new one."""
-    return (plan.bottleneck, plan.playbook, plan.executor, "advice" if plan.change is None else "change")
+    """What tells advice from other advice: its service came into the inventory, or a person made the change.
+
+    A plan that can be carried out by now is no longer the advice that it was.
+    """
+    change = plan.change
+    made_for = ("advice",) if change is None else ("withheld", str(change.old)) if plan.withheld else ("change",)
+    return (plan.bottleneck, plan.playbook, plan.executor, *made_for)
 
 
 def _backed_off(first: timedelta, attempts: int) -> timedelta:
@@ -298,12 +305,11 @@ def _of(group: Sequence[Incident]) -> dict[str, object]:
 def _workflow(
     workflow_id: str, first: Incident, diagnosis: Diagnosis, plan: Plan, *, now: datetime, policy: PolicyConfig
 ) -> Workflow:
-    advice = plan.change is None
-    expires = None if advice else now + timedelta(seconds=policy.approval_ttl_seconds)
+    expires = None if plan.is_advice else now + timedelta(seconds=policy.approval_ttl_seconds)
     return Workflow(
         id=workflow_id,
         service=plan.service,
-        state=WorkflowState.ADVISED if advice else WorkflowState.PENDING_APPROVAL,
+        state=WorkflowState.ADVISED if plan.is_advice else WorkflowState.PENDING_APPROVAL,
         plan=plan,
         diagnosis=diagnosis,
         incident_id=first.id,
@@ -312,7 +318,7 @@ def _workflow(
         due_at=expires,
         expires_at=expires,
         phase_started_at=now,
-        reason=diagnosis.text,
+        reason=f"{plan.withheld} {diagnosis.text}" if plan.withheld else diagnosis.text,
     )
 
 

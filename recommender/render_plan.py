@@ -39,6 +39,7 @@ def _change(plan: Mapping[str, Any]) -> RenderableType | None:
         return None
     found = [
         Text(f"{change['flag']}  {number(change['old'])} → {number(change['new'])}   risk: {change['risk']}", "bold"),
+        *([Text(f"Advice only: {plan['withheld']}", "yellow")] if plan.get("withheld") else ()),
         Text(str(change["reason"])),
         Text(f"Formula: {change['formula']}"),
         Text(f"Replicas, the canary first: {', '.join(plan['instances'])} (executor {plan['executor']})"),

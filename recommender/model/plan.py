@@ -180,7 +180,7 @@ class EvidenceItem(Model):
 class Plan(Model):
     """One sized change for a service, with its verification, roll-back and alternatives.
 
-    `change` None makes it advice: a person must act outside OptiInfra.
+    `change` None or a reason in `withheld` makes it advice: a person must act outside OptiInfra.
     """
 
     service: str
@@ -188,6 +188,7 @@ class Plan(Model):
     playbook: str  # "P04.1"
     title: str
     change: Change | None
+    withheld: str = ""  # why a plan with a change is advice all the same: nobody can have it carried out
     instances: tuple[str, ...] = ()  # replicas to change, the canary first
     executor: str  # executor type; "none" when the service is not in the inventory
     healthy_replicas: int | None = None  # replicas of the service that answered at the evidence; None: unknown
@@ -206,3 +207,8 @@ class Plan(Model):
     verification_queries: tuple[PlanQuery, ...] = ()
     rollback_queries: tuple[PlanQuery, ...] = ()
     asks: tuple[Ask, ...] = ()
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether nothing of it is ever carried out."""
+        return self.change is None or bool(self.withheld)

@@ -14,7 +14,7 @@ from recommender.model.plan import Plan
 class WorkflowState(StrEnum):
     """Where a workflow stands (design §8). The transition table is `recommender.rollout.states`."""
 
-    ADVISED = "advised"  # advice only; nothing to carry out
+    ADVISED = "advised"  # advice only, with or without a change; nothing is carried out
     PENDING_APPROVAL = "pending_approval"
     APPROVED = "approved"
     CANARY = "canary"

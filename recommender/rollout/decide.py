@@ -55,7 +55,7 @@ def _pending_approval(workflow: Workflow, now: datetime, _seen: Observation, _li
 
 
 def _approved(workflow: Workflow, now: datetime, seen: Observation, limits: Limits) -> Step:
-    if workflow.plan.executor == DRY_RUN and workflow.plan.change is not None:
+    if workflow.plan.executor == DRY_RUN and not workflow.plan.is_advice:
         return Advise()
     if impossible := _impossible(workflow, seen):
         return Move(Trigger.CANCEL, f"{impossible}: nothing was changed")
@@ -77,6 +77,8 @@ def _impossible(workflow: Workflow, seen: Observation) -> str:
     plan = workflow.plan
     if plan.change is None or plan.verification is None or not workflow.replicas:
         return "the plan names no change, no verification or no replica"
+    if plan.withheld:
+        return f"the plan is advice: {plan.withheld}"
     if not seen.executor_known:
         return f"the executor `{plan.executor}` does not exist"
     missing = [replica.instance for replica in workflow.replicas if replica.instance not in seen.targets]

@@ -20,6 +20,7 @@ _TAIL = """\
   either. Worse, unknown and undecided all roll back; `cancel` does, too.
 - **`rollback_failed` needs a person.** Its reason says what to do on which replica. `cancel` has the roll-back tried
   again.
+- **Advice is born `advised`**: with a change that nobody can have carried out here (`withheld` says why), or with none.
 - **A dry run ends `advised`**: what would be done is written down, and nothing is claimed to be verified.
 - A canary is measured from 60 s after it became ready at the earliest (or `settle_seconds`, when longer): the signals
   are one-minute rates and would otherwise hold what happened before the restart.

@@ -44,11 +44,17 @@ def unsafe(workflow: Workflow, instance: str, seen: Observation) -> str:
     """Why this replica must not be taken down now; empty when it may be.
 
     At least one other replica of the service must serve and, on the way forward, every replica changed so far. The
-    only replica that a service has is exempt: whoever approved its restart knows that there is no other.
+    only replica that a service has may go only where its owner says so now; the way back is open to it, always.
     """
     others = [other for other in seen.targets if other != instance]
     if not others:
-        return ""
+        target = seen.targets.get(instance)
+        if workflow.state is WorkflowState.ROLLING_BACK or (target is not None and target.may_restart_alone):
+            return ""
+        return (
+            f"{instance} is the only replica of {workflow.service}, and services.{workflow.service}.policy."
+            "allow_restart_of_last_replica is not set"
+        )
     if workflow.state is not WorkflowState.ROLLING_BACK:
         changed = {replica.instance for replica in workflow.replicas if replica.phase is ReplicaPhase.READY}
         lost = [other for other in others if other in changed and not seen.serves(other)]

@@ -29,7 +29,7 @@ def plan(evidence: Evidence, context: Callable[..., PlanContext]) -> Plan:
 
 
 def _admit(plan: Plan, policy: PolicyConfig = AUTO, **update: object) -> Decision:
-    given: dict[str, object] = {"active": None, "last_finished_at": None, "now": NOW}
+    given: dict[str, object] = {"managed": 3, "active": None, "last_finished_at": None, "now": NOW}
     return admit(plan, policy, **{**given, **update})  # type: ignore[arg-type]  # keywords of one function
 
 
@@ -76,19 +76,47 @@ def test_the_cooldown_runs_from_the_end_of_the_last_change(plan: Plan, ago: floa
     assert allowed or "policy.cooldown_seconds: 1800" in decision.reason
 
 
-@pytest.mark.parametrize(("healthy", "allowed"), [(3, True), (2, True), (1, False), (0, False), (None, False)])
-def test_the_last_healthy_replica_is_not_restarted_and_unknown_counts_as_none(
-    plan: Plan, healthy: int | None, allowed: bool
+ALONE = AUTO.model_copy(update={"allow_restart_of_last_replica": True})
+
+
+@pytest.mark.parametrize("healthy", [0, 1, 2, 3])
+@pytest.mark.parametrize("managed", [1, 2])
+@pytest.mark.parametrize("policy", [AUTO, ALONE])
+def test_the_last_healthy_replica_is_restarted_only_by_its_owners_word_and_a_persons_approval(
+    plan: Plan, policy: PolicyConfig, managed: int, healthy: int
 ) -> None:
-    decision = _admit(plan.model_copy(update={"healthy_replicas": healthy}))
-    assert decision.allowed is allowed
-    assert _admit(_with_risk(plan.model_copy(update={"healthy_replicas": healthy}), Risk.LIVE)).allowed
+    counted = plan.model_copy(update={"healthy_replicas": healthy})
+    decision = _admit(counted, policy, managed=managed)
+    assert decision.allowed
+    if min(healthy, managed) > 1:
+        assert decision.approval == "auto"
+    elif policy is ALONE and managed == 1 and healthy:
+        assert (decision.approval, "its only replica" in decision.reason) == ("manual", True)
+    else:
+        assert decision.approval == "none"
+    assert _admit(_with_risk(counted, Risk.LIVE), policy, managed=managed).approval == "auto"
+
+
+@pytest.mark.parametrize("policy", [AUTO, ALONE])
+def test_an_unknown_number_of_healthy_replicas_refuses_a_restart(plan: Plan, policy: PolicyConfig) -> None:
+    unknown = plan.model_copy(update={"healthy_replicas": None})
+    decision = _admit(unknown, policy, managed=1)
+    assert (decision.allowed, "is unknown" in decision.reason) == (False, True)
+    assert _admit(_with_risk(unknown, Risk.LIVE), policy).allowed
 
 
 def test_whoever_has_one_replica_is_told_the_change_that_a_person_may_make(plan: Plan) -> None:
     assert plan.change is not None
-    refused = _admit(plan.model_copy(update={"healthy_replicas": 1}))
-    assert refused.reason.endswith(f"in a maintenance window: {plan.change.flag} {plan.change.step}.")
+    advised = _admit(plan.model_copy(update={"healthy_replicas": 1}), managed=1)
+    assert "set services.chat.policy.allow_restart_of_last_replica: true" in advised.reason
+    assert advised.reason.endswith(f"in a maintenance window: {plan.change.flag} {plan.change.step}.")
+    others_down = _admit(plan.model_copy(update={"healthy_replicas": 1}), ALONE)
+    assert "bring back those that do not answer" in others_down.reason
+
+
+def test_what_cannot_be_verified_here_is_advice_for_whatever_policy(plan: Plan) -> None:
+    decision = _admit(plan.model_copy(update={"withheld": "It cannot be verified here."}), ALONE)
+    assert decision == Decision(allowed=True, reason="It cannot be verified here.", approval="none")
 
 
 def test_a_doubtful_diagnosis_changes_nothing(plan: Plan) -> None:
@@ -100,5 +128,5 @@ def test_a_doubtful_diagnosis_changes_nothing(plan: Plan) -> None:
 def test_advice_is_always_admitted_and_never_approved_automatically(plan: Plan) -> None:
     advice = plan.model_copy(update={"change": None, "healthy_replicas": None, "confidence": 0.1})
     assert _admit(advice, last_finished_at=NOW) == Decision(
-        allowed=True, reason="Advice: nothing is carried out.", approval="manual"
+        allowed=True, reason="Advice: nothing is carried out.", approval="none"
     )

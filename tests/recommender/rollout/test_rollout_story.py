@@ -321,12 +321,46 @@ def test_one_missed_health_check_does_not_end_anything(store: Store, world: Worl
     assert run_to_end(store, world, clock, limits=Limits()).state is S.SUCCEEDED
 
 
-def test_a_single_replica_is_compared_with_itself_before(tmp_path: Path, store: Store, clock: HandClock) -> None:
-    with running_world(tmp_path / "one", replicas=1) as world:
-        approved(store, world)
-        done = run_to_end(store, world, clock)
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[World]:
+    """One replica, whose owner allows that it restarts."""
+    with running_world(tmp_path / "one", replicas=1) as made:
+        made.may_restart_alone = True
+        yield made
+
+
+def test_a_single_replica_is_compared_with_itself_before(alone: World, store: Store, clock: HandClock) -> None:
+    approved(store, alone)
+    done = run_to_end(store, alone, clock)
     assert done.state is S.SUCCEEDED
     assert "against the same replica before" in done.verdicts[0].text
+    assert (alone.engines[0].running, alone.engines[0].restarts) == (NEW, 1)
+
+
+def test_a_single_replica_that_gets_worse_is_put_back(alone: World, store: Store, clock: HandClock) -> None:
+    alone.effect["new"] = 30.0
+    approved(store, alone)
+    assert run_to_end(store, alone, clock).state is S.ROLLED_BACK
+    assert untouched(alone)
+
+
+def test_the_only_replica_is_left_alone_without_its_owners_word(alone: World, store: Store, clock: HandClock) -> None:
+    alone.may_restart_alone = False
+    approved(store, alone)  # of a time when it had siblings, or the key
+    done = run_to_end(store, alone, clock)
+    assert (done.state, "allow_restart_of_last_replica is not set" in done.reason) == (S.EXPIRED, True)
+    assert (untouched(alone), alone.engines[0].restarts) == (True, 0)
+
+
+def test_the_only_replica_is_put_back_though_its_owner_took_the_word_back(
+    alone: World, store: Store, clock: HandClock
+) -> None:
+    alone.effect["new"] = 30.0
+    approved(store, alone)
+    run_until(store, alone, clock, S.ROLLING_BACK)
+    alone.may_restart_alone = False
+    assert run_to_end(store, alone, clock).state is S.ROLLED_BACK
+    assert untouched(alone)
 
 
 def test_a_dry_run_ends_as_advice_and_touches_nothing(store: Store, world: World, clock: HandClock) -> None:

@@ -83,6 +83,7 @@ class World:
     requests_per_second: float = 20.0
     silent_from: datetime | None = None  # Prometheus has no samples from then on
     prometheus_down: bool = False
+    may_restart_alone: bool = False
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -100,6 +101,7 @@ class World:
                 ready_path="/health",
                 ready_timeout_seconds=60,
                 restart_timeout_seconds=10,
+                may_restart_alone=self.may_restart_alone,
             )
             for engine in self.engines
         )
