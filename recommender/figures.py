@@ -24,6 +24,16 @@ def figure(value: float | None, unit: str = "") -> str:
             return f"{_short(value)} {unit}"
 
 
+def share_of(value: float | None) -> str:
+    """A part of a whole, before "of": "12 %", "an unknown share"."""
+    return "an unknown share" if value is None else figure(value, "ratio")
+
+
+def sentence(text: str) -> str:
+    """`text` with its first letter as it is at the beginning of a sentence."""
+    return text[:1].upper() + text[1:]
+
+
 def _short(value: float) -> str:
     """Three significant digits, whole thousands, no exponent."""
     if value == int(value) or abs(value) >= 1000:  # noqa: PLR2004 - three digits need no fraction from here on

@@ -1,7 +1,7 @@
 """The parts of a plan, whichever playbook made it: cost, gate, how it is judged, what else was considered."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from recommender.figures import figure
 from recommender.model import (
@@ -97,7 +97,8 @@ def corrected(playbook: Playbook, change: Change, effects: Effects, context: Pla
     def here(expectation: Expectation) -> Expectation:
         return context.ledger.correct(playbook.id, change.engine, gpu, expectation)
 
-    return Effects(tuple(here(one) for one in effects.expected), here(effects.must_improve), effects.guards)
+    expected = tuple(here(one) for one in effects.expected)
+    return replace(effects, expected=expected, must_improve=here(effects.must_improve))
 
 
 def restart_cost(change: Change, context: PlanContext) -> RestartCost:

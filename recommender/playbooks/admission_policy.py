@@ -7,6 +7,7 @@ from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import (
     Effects,
     error_guard,
+    fewer_preemptions,
     itl_guard,
     objective_guard,
     preemption_guard,
@@ -119,13 +120,7 @@ def _more_effects(change: Change, evidence: Evidence, canary: str, context: Plan
 
 
 def _less_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
-    goal = published(
-        VerificationMetric.PREEMPTIONS_PER_REQUEST,
-        Direction.LOWER,
-        (0.5, 0.0),
-        "P02: none at best; half is the least that is worth a restart [guess]",
-        context,
-    )
+    goal = fewer_preemptions(context)
     guards = (
         error_guard(context),
         ratio_guard(VerificationMetric.TTFT_P95_SECONDS, context.tuning.ttft_trade_ratio),

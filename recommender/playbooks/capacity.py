@@ -98,12 +98,14 @@ def _explain_cost(
     )
 
 
+START_REPLICAS = Playbook("P22.1", "Start replicas before they are needed", _scale_out)
+
 PREDICTED_SATURATION = (
-    Playbook("P22.1", "Start replicas before they are needed", _scale_out),
+    START_REPLICAS,
     advising(
         "P22.2",
         "Let an autoscaler follow the forecast",
-        "service:llm_replicas_desired:count holds it (optiinfra export keda, optiinfra export hpa). Where the peak "
+        "An autoscaler can follow service:llm_replicas_desired:count (optiinfra export keda or hpa). Where the peak "
         "comes each week at the same time, raise the minimum for it; where a start takes longer than 15 minutes, keep "
         "a warm spare.",
     ),

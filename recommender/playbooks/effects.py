@@ -41,6 +41,18 @@ def published(
     return Expectation(metric=metric, direction=direction, low=worst, mid=mid, high=high, source=source)
 
 
+def fewer_preemptions(context: "PlanContext") -> Expectation:
+    """What more room for KV, or less that is admitted to it, does to requests that are thrown out of it."""
+    return published(
+        VerificationMetric.PREEMPTIONS_PER_REQUEST,
+        Direction.LOWER,
+        (1 - context.verification.min_improvement, 0.0),
+        "P02: at best nothing is preempted any more, at worst the least that counts as proof; half of the middle is "
+        "likely [guess]",
+        context,
+    )
+
+
 def predicted(
     metric: VerificationMetric, direction: Direction, ratio: float, source: str, *, error: float = 0.15
 ) -> Expectation:

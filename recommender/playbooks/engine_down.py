@@ -10,10 +10,11 @@ from recommender.playbooks.seen import value
 
 def _bring_back(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     down = [i for i in affected(evidence, finding) if evidence.value("replica:llm_up", i) == 0]
-    which = ", ".join(down) or "an engine"
+    which = ", ".join(down) or "The engine"
     turned = handle("kv_cache_memory_fraction", context) or "its KV cache or context"
     return Advice(
-        f"{which}: look at the engine's own log and at its process. Out of memory at start: lower its share of device "
+        f"{which} {'do' if len(down) > 1 else 'does'} not answer: look at the engine's own log and at "
+        "its process. Out of memory at start: lower its share of device "
         f"memory ({turned}). Reachable from elsewhere: check the URL in the inventory and the exporter's allowed "
         "targets. Other bottlenecks of this service are judged again once its engines answer; autoscalers must hold "
         "meanwhile (KEDA: ignoreNullValues must not mean zero)."
@@ -21,12 +22,15 @@ def _bring_back(evidence: Evidence, finding: Finding, context: PlanContext) -> A
 
 
 def _free_stuck(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:  # noqa: ARG001 - Size's signature
-    held = figure(value(evidence, finding, "replica:llm_requests_running"))
-    which = ", ".join(affected(evidence, finding)) or "the replica"
+    held = value(evidence, finding, "replica:llm_requests_running")
+    stuck = affected(evidence, finding)
+    which = ", ".join(stuck) or "The replica"
+    what = "requests" if held is None else f"up to {figure(held)} requests"
+    says = f"each hold {what} and give" if len(stuck) > 1 else f"holds {what} and gives"
     return Advice(
-        f"{which} holds {held} requests and gives no token. Take it out of the load balancer, keep its log and a stack "
-        "dump (py-spy dump --pid PID, or kill -ABRT with faulthandler on), then restart it. Requests that it holds are "
-        "lost either way."
+        f"{which} {says} no token. Take such a replica out of the load balancer, keep its log and a stack dump (py-spy "
+        "dump --pid PID, or kill -ABRT with faulthandler on), then restart it. Requests that it holds are lost either "
+        "way."
     )
 
 

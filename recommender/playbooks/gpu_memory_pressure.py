@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence, share_of
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Feasibility, Finding, KnobValue
 from recommender.playbooks import ollama, precision
@@ -26,11 +26,11 @@ _LEAST_STEP = 0.005  # of device memory: less is not worth a restart
 def _other_tenant(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:  # noqa: ARG001 - Size's signature
     """P01 no. 1: what the engine's own share does not explain may be somebody else's."""
     used, share = value(evidence, finding, USED), value(evidence, finding, _FRACTION)
-    told = f"{figure(used, 'ratio')} of device memory is in use"
+    told = f"{share_of(used)} of device memory is in use"
     if used is not None and share is not None and used > share:
         told += f", {figure(used - share, 'ratio')} of it beyond the engine's own share of {share:g}"
     return Advice(
-        f"{told}. See which processes hold it (nvidia-smi --query-compute-apps=pid,process_name,used_memory "
+        f"{sentence(told)}. See which processes hold it (nvidia-smi --query-compute-apps=pid,process_name,used_memory "
         "--format=csv); one that is not the engine should move. Graphs and the driver take one to a few GB beside an "
         "engine."
     )
@@ -191,12 +191,13 @@ def _fewer_graphs(evidence: Evidence, finding: Finding, context: PlanContext) ->
 
 def _leave_room(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     """P01 for engines with slots: their context and layers, not a share, decide what they take."""
-    free = figure(value(evidence, finding, FREE, min), "bytes")
+    seen = value(evidence, finding, FREE, min)
+    free = "Nearly no device memory is" if seen is None else f"{figure(seen, 'bytes')} of device memory are"
     if engine_of(context) == "ollama":
         how = "set OLLAMA_GPU_OVERHEAD (bytes kept free), lower num_ctx or OLLAMA_NUM_PARALLEL, or unload a model"
     else:
         how = "raise the margin that --fit-target leaves (MiB), lower -c or -ub, or keep fewer layers on the GPU (-ngl)"
-    return Advice(f"{free} of device memory are free: {how}.")
+    return Advice(f"{free} free: {how}.")
 
 
 def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:

@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import figure, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.seen import ask, value, worst
@@ -21,13 +21,13 @@ def _take_load_off(evidence: Evidence, finding: Finding, context: PlanContext) -
     limit = evidence.thresholds.get("gpu_hw_slowdown_high_ratio")
     if slowed is not None and limit is not None and slowed >= limit:
         return Advice(
-            f"Drain the replicas on this node: a GPU was in hardware slowdown {figure(slowed, 'ratio')} of 5 minutes, "
-            "which gives half of its speed or less."
+            f"Drain the replicas on this node: a GPU was in hardware slowdown for {figure(slowed, 'ratio')} of the "
+            "last 5 minutes, which gives half of its speed or less."
         )
-    held = figure(value(evidence, finding, "gpu:gpu_throttled_thermal:ratio_rate5m"), "ratio")
+    held = share_of(value(evidence, finding, "gpu:gpu_throttled_thermal:ratio_rate5m"))
     return Advice(
         f"Halve the weight of the replicas on this node in the load balancer until clocks recover: heat held them down "
-        f"{held} of 5 minutes. Should a GPU fall into hardware slowdown, drain it."
+        f"for {held} of the last 5 minutes. Should a GPU fall into hardware slowdown, drain it."
     )
 
 
@@ -120,11 +120,11 @@ def _keep_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> A
 
 
 def _brake(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:  # noqa: ARG001 - Size's signature
-    share = figure(value(evidence, finding, "gpu:gpu_power_brake:ratio_avg5m"), "ratio")
+    share = share_of(value(evidence, finding, "gpu:gpu_power_brake:ratio_avg5m"))
     return Advice(
-        f"The power brake was asserted {share} of 5 minutes, from outside the GPU. Drain the node, and the rack if "
-        "others in it show the same, then have its power supplies, cables and the rack's power limit looked at. No "
-        "setting of an engine or a GPU helps."
+        f"The power brake was on for {share} of the last 5 minutes, from outside the GPU. Drain the node, and the "
+        "rack if others in it show the same, then have its power supplies, cables and the rack's power limit looked "
+        "at. No setting of an engine or a GPU helps."
     )
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import figure, share_of
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
@@ -66,8 +66,8 @@ def _spread_front_end(evidence: Evidence, finding: Finding, context: PlanContext
             f"{figure(busy, 'ratio')} of all CPUs are in use: more processes would share what there is"
         )
     rate = value(evidence, finding, _RATE)
-    if rate is None:
-        return NotApplicable("the rate of tokens that the front end streams is unknown")
+    if not rate:
+        return NotApplicable("how many tokens the front end streams is unknown, or it streams none")
     tuning = context.tuning
     cores = rate / tuning.streamed_tokens_per_core
 
@@ -80,8 +80,10 @@ def _spread_front_end(evidence: Evidence, finding: Finding, context: PlanContext
         capped = "" if new == wanted else f", at most {tuning.step_max_ratio:g} times {old} = {new}"
         return Move(new, f"{formula}{capped}", {"tokens_per_second": rate, "processes": float(new)})
 
-    hot = figure(value(evidence, finding, "node:host_engine_busiest_thread:ratio_rate2m"), "ratio")
-    reason = f"The busiest thread of an engine ran {hot} of the time while {rate:.0f} tokens a second were streamed."
+    hot = share_of(value(evidence, finding, "node:host_engine_busiest_thread:ratio_rate2m"))
+    reason = (
+        f"The busiest thread of an engine ran for {hot} of the time while {rate:.0f} tokens a second were streamed."
+    )
     return move("api_server_processes", evidence, finding, context, size=size, reason=reason)
 
 

@@ -1,6 +1,6 @@
 """P17 and P18: disks, file systems and networks of nodes."""
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.seen import ask, nodes_of, value
@@ -9,18 +9,19 @@ from recommender.sizing.memory import kv_bytes_per_token
 
 
 def _unload_disk(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
-    waits = figure(value(evidence, finding, "node:host_disk_await_seconds"), "seconds")
-    stalled = figure(value(evidence, finding, "node:host_io_pressure_full:ratio_rate2m"), "ratio")
+    waits = value(evidence, finding, "node:host_disk_await_seconds")
+    slow = "is busy" if waits is None else f"takes {figure(waits, 'seconds')} for a request"
+    stalled = share_of(value(evidence, finding, "node:host_io_pressure_full:ratio_rate2m"))
     where = ", ".join(nodes_of(finding, evidence, context)) or "the node"
     return Advice(
-        f"A disk of {where} takes {waits} for a request, and all work waited for it {stalled} of the time. Find who "
+        f"A disk of {where} {slow}, and all work waited for it for {stalled} of the time. Find who "
         "reads and writes (iotop, pidstat -d): a download, a backup, a log. Keep weights and any KV tier on a local "
         "NVMe disk of their own, not on the root disk or the network; one such disk reads 6.5 GB/s."
     )
 
 
 def _make_room(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
-    left = figure(value(evidence, finding, "node:host_filesystem_available:ratio", min), "ratio")
+    left = sentence(share_of(value(evidence, finding, "node:host_filesystem_available:ratio", min)))
     where = ", ".join(nodes_of(finding, evidence, context)) or "the node"
     return Advice(
         f"{left} of the fullest file system of {where} is available. Look for what grew (df -h, du -x -d 2): model "
@@ -36,7 +37,7 @@ def _transfers(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
     if used is not None and high is not None and used < high:
         return NotApplicable(f"the busiest link is {figure(used, 'ratio')} in use, so it is not full")
     return Advice(
-        f"The busiest link is {figure(used, 'ratio')} in use. Token streams are tiny, so find what fills it: "
+        f"The busiest link uses {share_of(used)} of its speed. Token streams are tiny, so find what fills it: "
         f"{_kv_traffic(evidence, finding, context)}; pulls of models and images (a cache on the node); backups. "
         "Otherwise spread the replicas over more nodes.",
         () if context.facts.model is not None else (ask(context, "hardware.model", "to say what KV transfer takes"),),
@@ -59,7 +60,7 @@ def _repair(evidence: Evidence, finding: Finding, context: PlanContext) -> Advic
     errors = value(evidence, finding, "node:host_network_errors:ratio")
     high = evidence.thresholds.get("network_errors_high_ratio")
     if errors is None or high is None or errors < high:
-        return NotApplicable(f"{figure(errors, 'ratio')} of packets with errors does not speak of a broken link")
+        return NotApplicable(f"{share_of(errors)} of the packets has errors: that does not speak of a broken link")
     where = ", ".join(nodes_of(finding, evidence, context)) or "the node"
     return Advice(
         f"{figure(errors, 'ratio')} of the packets of a link of {where} have errors: change the cable or the "

@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence, share_of
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Feasibility, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
@@ -89,7 +89,7 @@ def _free(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
     nodes = ", ".join(nodes_of(finding, evidence, context)) or "the node"
     limit = context.tuning.memory_limit_headroom
     return Advice(
-        f"{figure(value(evidence, finding, _AVAILABLE, min), 'ratio')} of the memory of {nodes} is available.{dead} "
+        f"{sentence(share_of(value(evidence, finding, _AVAILABLE, min)))} of the memory of {nodes} is available.{dead} "
         "Find the growing process (ps --sort=-rss) and move or limit it; limit engines to "
         f"{limit:g} times the 99th percentile of what they hold, and pinned pools on top. No weights in host memory "
         "(vLLM, SGLang: --cpu-offload-gb 0)."
@@ -115,9 +115,10 @@ def _keep_mapped(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     factor = context.tuning.model_file_headroom
     need = "1.5 times the model file" if model is None else f"{figure(factor * model * engines, 'bytes')}"
     how = "--mlock" if engine_of(context) == "llamacpp" else "use_mmap false in the request's options"
-    faults = figure(value(evidence, finding, "node:host_major_page_faults:rate2m"))
+    seen = value(evidence, finding, "node:host_major_page_faults:rate2m")
+    faults = "" if seen is None else f"{figure(seen)} page faults a second read from the disk. "
     return Advice(
-        f"{faults} page faults a second read from the disk. Keep the weights in memory ({how}) or give the node room: "
+        f"{faults}Keep the weights in memory ({how}) or give the node room: "
         f"{need} for {len(affected(evidence, finding))} engines."
     )
 

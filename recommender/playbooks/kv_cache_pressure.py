@@ -2,13 +2,21 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Finding, Guard, KnobValue, Placement
+from recommender.model import Change, Direction, Evidence, Finding, Guard, KnobValue, Placement
 from recommender.placement import BY_INVENTORY
 from recommender.playbooks import precision
 from recommender.playbooks.admission_policy import RAISE_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.context_limit import LOWER_CONTEXT
-from recommender.playbooks.effects import Effects, error_guard, itl_guard, published, ratio_guard, ttft_guard
+from recommender.playbooks.effects import (
+    Effects,
+    error_guard,
+    fewer_preemptions,
+    itl_guard,
+    published,
+    ratio_guard,
+    ttft_guard,
+)
 from recommender.playbooks.moves import Move, move, of_sized
 from recommender.playbooks.offload import OFFLOAD_KV
 from recommender.playbooks.parallelism import MORE_GPUS_FOR_KV
@@ -155,14 +163,17 @@ def _batch_limit(old: int, evidence: Evidence, instance: str, context: PlanConte
 
 def _pressure(evidence: Evidence, instance: str) -> str:
     usage = figure(evidence.value("replica:llm_kv_cache_usage:avg2m", instance), "ratio")
-    preemptions = figure(evidence.value(_PREEMPTIONS, instance))
-    return f"{instance} uses {usage} of its KV cache on average and preempts {preemptions} times per finished request"
+    seen = evidence.value(_PREEMPTIONS, instance)
+    waiting = evidence.value("replica:llm_requests_waiting:avg2m", instance)
+    preempts = "" if seen is None else f" and preempts {figure(seen)} times per finished request"
+    waits = f" while {figure(waiting)} requests wait" if waiting and not seen else ""
+    return f"{instance} uses {usage} of its KV cache on average{preempts}{waits}"
 
 
 def memory_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
     """More KV tokens: fewer preemptions where there are any, and a shorter wait for KV."""
     if evidence.value(_PREEMPTIONS, canary):
-        goal = _fewer_preemptions(context)
+        goal = fewer_preemptions(context)
     else:
         goal = published(
             VerificationMetric.TTFT_P95_SECONDS,
@@ -178,7 +189,7 @@ def memory_effects(change: Change, evidence: Evidence, canary: str, context: Pla
 
 def batch_limit_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
     """Preemptions end; tokens per second stay about the same; TTFT may rise a little, because requests wait instead."""
-    goal = _fewer_preemptions(context)
+    goal = fewer_preemptions(context)
     throughput = published(
         VerificationMetric.GENERATION_TOKENS_RATE, Direction.HIGHER, (0.95, 1.05), "P02 no. 5: within 5 %", context
     )
@@ -188,16 +199,6 @@ def batch_limit_effects(change: Change, evidence: Evidence, canary: str, context
         itl_guard(context),
     )
     return Effects(expected=(goal, throughput), must_improve=goal, guards=guards)
-
-
-def _fewer_preemptions(context: PlanContext) -> Expectation:
-    return published(
-        VerificationMetric.PREEMPTIONS_PER_REQUEST,
-        Direction.LOWER,
-        (0.5, 0.0),
-        "P02: none at best; half is the least that is worth a restart [guess]",
-        context,
-    )
 
 
 _ROLLBACK = (

@@ -7,7 +7,7 @@ quality gate. Effects and where they harm: tuning §2.7.
 
 from functools import partial
 
-from recommender.figures import figure
+from recommender.figures import figure, share_of
 from recommender.gpus import Gpu
 from recommender.model import Change, Evidence, Feasibility, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
@@ -130,10 +130,9 @@ def _kv_cache(
         what = "16 bits (what auto is taken to be)" if now == "auto" else now
         return Move(new, f"KV of {new} has half the bytes of {what}{twice}", inputs, proof)
 
-    usage = figure(value(evidence, finding, "replica:llm_kv_cache_usage:max2m"), "ratio")
-    return move(
-        "kv_cache_dtype", evidence, finding, context, size=size, reason=f"Up to {usage} of the KV cache is in use."
-    )
+    usage = share_of(value(evidence, finding, "replica:llm_kv_cache_usage:max2m"))
+    reason = f"At the peak {usage} of the KV cache was in use."
+    return move("kv_cache_dtype", evidence, finding, context, size=size, reason=reason)
 
 
 def _kv_proof(new: str, evidence: Evidence, instance: str, context: PlanContext) -> Feasibility:

@@ -8,7 +8,15 @@ from functools import partial
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation
 from recommender.playbooks.base import PlanContext
-from recommender.playbooks.effects import Effects, error_guard, itl_guard, predicted, published, ttft_guard
+from recommender.playbooks.effects import (
+    Effects,
+    error_guard,
+    fewer_preemptions,
+    itl_guard,
+    predicted,
+    published,
+    ttft_guard,
+)
 from recommender.playbooks.proofs import CAPACITY, kv_bytes_of_token
 from recommender.sizing.dtypes import WEIGHT_DTYPES
 from recommender.sizing.footprint import model_weight_bytes
@@ -67,14 +75,7 @@ def _goal(purpose: Purpose, change: Change, evidence: Evidence, canary: str, con
     if purpose is Purpose.PREFILL:
         return _from(VerificationMetric.TTFT_P95_SECONDS, Direction.LOWER, _TTFT, context)
     if purpose is Purpose.MEMORY and evidence.value("replica:llm_preemptions_per_request:ratio_rate5m", canary):
-        return Expectation(
-            metric=VerificationMetric.PREEMPTIONS_PER_REQUEST,
-            direction=Direction.LOWER,
-            low=0.5,
-            mid=0.25,
-            high=0.0,
-            source="P02: none at best; half is the least that is worth a restart [guess]",
-        )
+        return fewer_preemptions(context)
     found = _KV_THROUGHPUT if change.knob == "kv_cache_dtype" or purpose is Purpose.MEMORY else _THROUGHPUT
     return _from(VerificationMetric.GENERATION_TOKENS_RATE, Direction.HIGHER, found, context)
 

@@ -1,6 +1,6 @@
 """P11: replicas of one service that do not share the load evenly, or of which one is slower."""
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.scope import affected
@@ -14,13 +14,14 @@ _AFFINITY_QUEUE, _AFFINITY_KV = 5, 0.8  # P11: llm-d's end-point picker routes a
 def _balance(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:  # noqa: ARG001 - Size's signature
     """P11: weights that would make the load even, from what each replica has now."""
     loads = {i: load for i in sorted(evidence.replica_readings) if (load := evidence.value(_LOAD, i)) is not None}
-    told = f"busiest over mean load is {figure(evidence.value('service:llm_load:skew_ratio'))}"
+    skew = evidence.value("service:llm_load:skew_ratio")
+    told = "the load is uneven" if skew is None else f"the busiest replica has {figure(skew)} times the mean load"
     if loads and min(loads.values()) != max(loads.values()):
         busiest = max(sorted(loads), key=lambda i: loads[i])
         mean = sum(loads.values()) / len(loads)
         told = f"{busiest} has {figure(loads[busiest])} requests, a replica {figure(mean)} on average; {told}"
     return Advice(
-        f"{told[0].upper()}{told[1:]} (below 1.3 is even). Change the load balancer from round robin to least "
+        f"{sentence(told)} (below 1.3 is even). Change the load balancer from round robin to least "
         "outstanding requests, or to scores of queue and KV cache (weights in proportion to 0.8 - KV usage). Look for "
         "clients that keep one connection open (HTTP/2, gRPC), all of whose requests go to one replica."
     )
@@ -31,7 +32,7 @@ def _bound_affinity(evidence: Evidence, finding: Finding, context: PlanContext) 
     if hits == 0:
         return NotApplicable("no prompt token is found in a prefix cache: requests are not kept together on purpose")
     return Advice(
-        f"Where sessions or prefixes are kept on a replica on purpose ({figure(hits, 'ratio')} of prompt tokens are "
+        f"Where sessions or prefixes are kept on a replica on purpose ({share_of(hits)} of prompt tokens are "
         f"found in a prefix cache), let requests go elsewhere once {_AFFINITY_QUEUE} of them wait there or its KV "
         f"cache is {_AFFINITY_KV:.0%} full."
     )

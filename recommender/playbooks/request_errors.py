@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.handles import engine_of, handle
@@ -20,10 +20,10 @@ def _sort(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
         for i in sorted(evidence.replica_readings)
         if (share := evidence.value("replica:llm_request_errors:ratio_rate5m", i)) is not None
     }
-    told = (
-        f"{figure(evidence.value(_FAILURES), 'ratio')} of requests end in an error, "
-        f"{figure(evidence.value('service:llm_request_aborts:ratio_rate5m'), 'ratio')} are aborted by their clients "
-        f"and {figure(evidence.value(_REJECTED), 'ratio')} are turned away."
+    told = sentence(
+        f"{share_of(evidence.value(_FAILURES))} of requests end in an error, "
+        f"{share_of(evidence.value('service:llm_request_aborts:ratio_rate5m'))} are aborted by their clients "
+        f"and {share_of(evidence.value(_REJECTED))} are turned away."
     )
     where = ""
     if len(by_replica) > 1:

@@ -64,6 +64,8 @@ def _start(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         return NotApplicable(why)
     tuning, running, limit = context.tuning, value(evidence, finding, _RUNNING), ridge(context)
     gain = _gain(tuning.speculation_acceptance, tuning.speculative_tokens, running, context)
+    if running is not None and running < 1:
+        return NotApplicable("nothing runs: there is no token to be made faster")
     if isinstance(gain, NotApplicable) or limit is None or running is None:
         return Advice(
             f"Speculative decoding ({handle('speculative_decoding', context)}) helps where arithmetic is idle: while "

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from recommender.figures import figure
+from recommender.figures import figure, sentence
 from recommender.model import Evidence, Finding
 from recommender.playbooks import ollama, speculation
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
@@ -23,8 +23,13 @@ class _Look:
 
 _LOOKS = (
     _Look("heat", "gpu:gpu_throttled_thermal:ratio_rate5m", "gpu_throttled_thermal_high_ratio", "cool the GPU (P12)"),
-    _Look("power", "gpu:gpu_throttled_power:ratio_rate5m", "gpu_throttled_power_high_ratio", "raise its limit (P13)"),
-    _Look("host CPUs", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio", "give it cores (P15)"),
+    _Look(
+        "the power limit",
+        "gpu:gpu_throttled_power:ratio_rate5m",
+        "gpu_throttled_power_high_ratio",
+        "raise its limit (P13)",
+    ),
+    _Look("load of the host's CPUs", "node:host_cpu_busy:ratio", "host_cpu_busy_high_ratio", "give it cores (P15)"),
     _Look(
         "one thread",
         "node:host_engine_busiest_thread:ratio_rate2m",
@@ -47,12 +52,15 @@ def _first_hit(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
         elif seen >= limit:
             after = f" Not known: {', '.join(unknown)}." if unknown else ""
             return Advice(
-                f"{look.name} of {canary} ({figure(seen, 'ratio')}): {look.then}, before anything else.{after}"
+                f"{sentence(look.name)} holds {canary} back ({figure(seen, 'ratio')} of the time): {look.then}, before "
+                f"anything else.{after}"
             )
+    fine = [look.name for look in _LOOKS if look.name not in unknown]
+    told = f"Not what slows {canary} down: {', '.join(fine)}. " if fine else ""
+    told += f"Not known: {', '.join(unknown)}; look there first. " if unknown else ""
     return Advice(
-        "Neither heat, power nor the host's CPUs are seen to slow it down"
-        + (f", but {', '.join(unknown)} is not known" if unknown else "")
-        + ": next are captured graphs, the token budget, the batch, guided decoding and LoRA, then the parallel layout."
+        f"{told}Next are captured graphs, the token budget, the batch, guided decoding and LoRA, then the parallel "
+        "layout."
     )
 
 

@@ -138,10 +138,10 @@ def test_kv_transfer_is_prompt_tokens_times_bytes_of_a_token() -> None:
 def test_a_dead_and_a_stuck_engine_are_named_with_what_to_look_at() -> None:
     down = evidence({}, per_replica={ONE: {"replica:llm_up": 0.0}})
     text = advised(size(Bottleneck.TARGET_DOWN, "P20.1", down, context("sglang")))
-    assert text.startswith(f"{ONE}:")
+    assert text.startswith(f"{ONE} does not answer:")
     assert "--mem-fraction-static" in text
     stuck = evidence({"replica:llm_requests_running": 12.0})
-    assert "holds 12 requests and gives no token" in advised(
+    assert "holds up to 12 requests and gives no token" in advised(
         size(Bottleneck.ENGINE_FROZEN, "P20.2", stuck, context(), ONE)
     )
 

@@ -257,11 +257,12 @@ def test_slots_that_have_their_context_from_the_start_need_no_kv_gauge() -> None
 def test_a_slow_engine_is_looked_at_in_order_and_what_is_unknown_is_said() -> None:
     busy = {"replica:llm_requests_waiting:min2m": 5.0}
     hot = busy | {"gpu:gpu_throttled_thermal:ratio_rate5m": 0.5, "node:host_cpu_busy:ratio": 0.99}
-    assert advised(size(SLOW, "P08.1", evidence(hot), context())).startswith("heat of 10.0.0.1:8000 (50 %)")
+    told = advised(size(SLOW, "P08.1", evidence(hot), context()))
+    assert told.startswith("Heat holds 10.0.0.1:8000 back (50 % of the time)")
     crowded = busy | {"node:host_cpu_busy:ratio": 0.99}
     text = advised(size(SLOW, "P08.1", evidence(crowded), context()))
-    assert text.startswith("host CPUs")
-    assert "Not known: heat, power" in text
+    assert text.startswith("Load of the host's CPUs holds 10.0.0.1:8000 back")
+    assert "Not known: heat, the power limit" in text
     assert "asked for little" in refused(size(SLOW, "P08.1", evidence({}), context()))
 
 
