@@ -3,18 +3,16 @@
 Pure, except `context_of`, which asks the executor for the engines' configuration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from recommender.contracts import Configuration, Executor, ReplicaTarget
+from recommender.contracts import Executor, ReplicaTarget
 from recommender.diagnosis import CONFIDENCE_FLOOR
 from recommender.diagnosis.symptoms import TITLES
-from recommender.engine_version import engine_version
 from recommender.errors import ExecutorError, NotFound
 from recommender.facts import ServiceFacts, facts_of
 from recommender.figures import figure
 from recommender.inventory import ServiceConfig
 from recommender.knobs import KnobCatalog, load
-from recommender.knobs.derive import Defaults
 from recommender.ledger import SiteEffects
 from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, FindingRole, KnobValue, Plan
 from recommender.patches import PatchContext, render
@@ -35,8 +33,6 @@ from recommender.plan_parts import (
     verification,
 )
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
-from recommender.playbooks.capacity import START_REPLICAS
-from recommender.playbooks.defaults import defaults_here
 from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
@@ -63,32 +59,25 @@ def context_of(
     the latency model that `calibration.fit_itl` found, if any, and `step` what `calibrate` found; `start_seconds` how
     long a replica took to serve again; `ledger` what changes did at this site before; `facts` what
     `recommender.facts.facts_of` knows, which is asked when `evidence` is given instead. `evidence` also
-    tells the engines' version, where the inventory does not: only knobs that it surely has are changed.
+    tells the engines' version: only knobs that it surely has are changed.
     """
     if config is None:
         return PlanContext(service=service)
-    version = engine_version(config, evidence, [target.instance for target in targets])
-    knobs = _catalog(config.engine, version.value)
-    files = {target.instance: _file(executor, target) for target in targets}
-    settings = {one: {} if file is None else file.values for one, file in files.items()}
+    version = None if evidence is None else _version(evidence)
+    knobs = _catalog(config.engine, version)
+    settings = {target.instance: _settings(executor, target) for target in targets}
     if facts is None and evidence is not None:
-        set_there = {} if knobs is None else {one: knobs.neutral(found) for one, found in settings.items()}
-        facts = facts_of(config, evidence, set_there)
-    gpu, declared = None if facts is None else facts.gpu, config.settings.declared()
-    defaults: Mapping[str, Defaults] = {}
-    if knobs is not None:
-        defaults = defaults_here(files, knobs, version.value, gpu=gpu, declared=declared, evidence=evidence)
+        files = {} if knobs is None else {one: knobs.neutral(found) for one, found in settings.items()}
+        facts = facts_of(config, evidence, files)
     return PlanContext(
         service=service,
         engine=config.engine,
-        engine_version=version.value,
-        version=version,
+        engine_version=version,
         executor=config.executor.type,
         replicas=tuple(targets),
         knobs=knobs,
         settings=settings,
-        declared=declared,
-        defaults=defaults,
+        declared=config.settings.declared(),
         verification=config.verification,
         itl=itl,
         step=step,
@@ -109,9 +98,11 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
     case = Case(root, evidence, context, [(each, each.size(evidence, root, context)) for each in playbooks])
     found = [one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))]
     candidates = [] if case.harmless else ranked(found, context)
-    if candidates:
-        return _change_plan(candidates[0], case)
-    return _instead(diagnosis, case) or _advice_plan(case)
+    if not candidates and root.bottleneck in _LETS_THROUGH:
+        followed = [make_plan(alone, evidence, context) for alone in _consequences(diagnosis)]
+        if plan := next((one for one in followed if one is not None and one.change is not None), None):
+            return plan
+    return _change_plan(candidates[0], case) if candidates else _advice_plan(case)
 
 
 # What only clients and routes can mend, and may not be there to be mended: prompts that share nothing are never found.
@@ -119,33 +110,11 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
 _LETS_THROUGH = frozenset({Bottleneck.CACHE_INEFFICIENCY})
 
 
-def _instead(diagnosis: Diagnosis, case: Case) -> Plan | None:
-    """The plan of another finding, where the one that is acted on gives no change.
-
-    Of a symptom that follows from it, where that gives one; or, where no cause is certain, of the forecast that the
-    service is full soon: replicas are needed for the demand that comes, and help whatever makes it slow now.
-    """
-    if diagnosis.root is None:
-        coming = _believed(diagnosis, FindingRole.APART, Bottleneck.PREDICTED_SATURATION)
-        plans = [make_plan(_alone(one, diagnosis), case.evidence, case.context) for one in coming]
-        plan = next((one for one in plans if one is not None and one.playbook == START_REPLICAS.id), None)
-        return None if plan is None else plan.model_copy(update={"advice": (*plan.advice, *advice(case))})
-    if diagnosis.root.bottleneck not in _LETS_THROUGH:
-        return None
-    symptoms = [one for one in _believed(diagnosis, FindingRole.CONSEQUENCE) if one.kind is BottleneckKind.SYMPTOM]
-    plans = [make_plan(_alone(one, diagnosis), case.evidence, case.context) for one in symptoms]
-    return next((one for one in plans if one is not None and one.change is not None), None)
-
-
-def _believed(diagnosis: Diagnosis, role: FindingRole, *classes: Bottleneck) -> list[Finding]:
-    """Findings beside the first that are certain enough, of these classes, or of any where none is named."""
-    found = [one for one in diagnosis.findings[1:] if one.role is role and one.confidence >= CONFIDENCE_FLOOR]
-    return [one for one in found if not classes or one.bottleneck in classes]
-
-
-def _alone(finding: Finding, diagnosis: Diagnosis) -> Diagnosis:
-    """A diagnosis of this finding, as if it were all that is known."""
-    return diagnosis.model_copy(update={"findings": (finding,), "status": DiagnosisStatus.DIAGNOSED})
+def _consequences(diagnosis: Diagnosis) -> list[Diagnosis]:
+    """A diagnosis of each symptom that follows from the root, as if it were all that is known."""
+    follow = [one for one in diagnosis.findings[1:] if one.role is FindingRole.CONSEQUENCE]
+    symptoms = [one for one in follow if one.kind is BottleneckKind.SYMPTOM and one.confidence >= CONFIDENCE_FLOOR]
+    return [diagnosis.model_copy(update={"findings": (one,)}) for one in symptoms]
 
 
 def _symptom(diagnosis: Diagnosis) -> Finding | None:
@@ -187,7 +156,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         instances=scope.instances,
         executor=context.executor,
         healthy_replicas=healthy(case.evidence),
-        engine_version=case.evidence.fact("engine_version", scope.instances[0]) or context.engine_version,
+        engine_version=case.evidence.fact("engine_version", scope.instances[0]),
         gpu=None if context.facts.gpu is None else context.facts.gpu.name,
         confidence=case.root.confidence,
         evidence=evidence_items(case.root),
@@ -252,6 +221,12 @@ def _shown(value: KnobValue) -> str:
     return figure(value) if isinstance(value, int | float) else value
 
 
+def _version(evidence: Evidence) -> str | None:
+    """The one version that all replicas tell; None while they differ or one of them tells none."""
+    told = {evidence.fact("engine_version", instance) for instance in evidence.replica_readings}
+    return told.pop() if len(told) == 1 else None
+
+
 def _catalog(engine: str, version: str | None) -> KnobCatalog | None:
     try:
         return load(engine).at(version)
@@ -259,8 +234,8 @@ def _catalog(engine: str, version: str | None) -> KnobCatalog | None:
         return None  # such a service gets advice
 
 
-def _file(executor: Executor | None, target: ReplicaTarget) -> Configuration | None:
+def _settings(executor: Executor | None, target: ReplicaTarget) -> dict[str, KnobValue]:
     try:
-        return None if executor is None else executor.configuration(target)
+        return {} if executor is None else dict(executor.read(target))
     except ExecutorError:
-        return None
+        return {}

@@ -98,10 +98,8 @@ def _explain_cost(
     )
 
 
-START_REPLICAS = Playbook("P22.1", "Start replicas before they are needed", _scale_out)
-
 PREDICTED_SATURATION = (
-    START_REPLICAS,
+    Playbook("P22.1", "Start replicas before they are needed", _scale_out),
     advising(
         "P22.2",
         "Let an autoscaler follow the forecast",
