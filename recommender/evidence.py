@@ -9,30 +9,21 @@ nothing, and what labels say is only ever compared.
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from recommender.answers import Answers, finite, nodes_in, sort_out
+from recommender.answers import Answers, finite, nodes_in, sort_out, worst_of
 from recommender.contracts import PromQL, Sample
 from recommender.evidence_facts import replica_facts
-from recommender.model import Confirmation, Evidence, Reading
+from recommender.model import Confirmation, Evidence, Placement, Reading, Readings
 from recommender.placement import Gpu, Layout, lay_out
 from rules.catalog import OBJECTIVES, SIGNALS, THRESHOLDS, Bottleneck, Level
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
 _SOURCE_UNITS = {"tokens": "tokens", "ratio": "ratio", "fraction": "ratio", "requests": "requests"}
-_LOW_IS_WORSE = frozenset(
-    {
-        "gpu:gpu_memory_free_bytes",
-        "gpu:gpu_pcie_link_width:ratio",
-        "gpu:gpu_power_limit_watts",
-        "gpu:gpu_sm_clock:ratio",
-        "gpu:gpu_temperature_slowdown_celsius",
-        "gpu:gpu_up",
-        "gpu:efficiency:score",
-    }
-)
 # What tells the forms of one bottleneck apart; a word of ours, whatever a site's series say.
 _KIND_LABELS = ("objective", "fault", "link", "outcome")
 _KIND = re.compile(r"[a-z0-9_]{1,40}")
@@ -99,7 +90,7 @@ def assemble(
         confirmed=_confirmations(service, answers, layout),
         placements=dict(layout.placements),
         replica_facts=replica_facts(
-            samples, node_samples, {one: placed.gpus for one, placed in layout.placements.items()}, signal_query
+            answers.named, answers.beside, {i: placed.gpus for i, placed in layout.placements.items()}, signal_query
         ),
     )
 
@@ -116,31 +107,42 @@ def _only(samples: list[Sample]) -> float | None:
     return finite(samples[0].value) if len(samples) == 1 else None
 
 
-def _service_readings(service: str, answers: Answers) -> dict[str, Reading]:
-    labels = f"{{service={quote(service)}}}"
-    return {
-        name: Reading(name=name, query=name + labels, value=_only(series), unit=unit_of(name))
-        for name, series in sorted(answers.service.items())
-    }
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Makes the readings of one place. `own`, `node` and `gpus` are the labels that queries of each level ask for."""
+
+    own: str
+    node: str = ""
+    gpus: str = ""
+    instance: str | None = None
+
+    def __call__(self, name: str, value: float | None) -> Reading:
+        return Reading(name=name, query=self._query(name), value=value, unit=unit_of(name), instance=self.instance)
+
+    def _query(self, name: str) -> str:
+        if name.startswith("gpu:"):
+            return f"{worst_of(name).__name__}({name}{self.gpus})"
+        return name + (self.node if name.startswith("node:") else self.own)
 
 
-def _replica_readings(service: str, answers: Answers, layout: Layout) -> dict[str, dict[str, Reading]]:
+def _service_readings(service: str, answers: Answers) -> Readings:
+    values = {name: _only(series) for name, series in answers.service.items()}
+    return Readings(values, _Reader(f"{{service={quote(service)}}}"))
+
+
+def _replica_readings(service: str, answers: Answers, layout: Layout) -> dict[str, Readings]:
     """Readings by instance; a replica also carries those of its node and the worst of its GPUs."""
     beside = _Beside(layout, answers)
     readings = {}
-    for instance in layout.placements:
-        labels = f"{{service={quote(service)},instance={quote(instance)}}}"
-        told = [(n, n + labels, _only(series)) for n, series in sorted(answers.replicas.get(instance, {}).items())]
-        of = {
-            name: Reading(name=name, query=query, value=value, unit=unit_of(name), instance=instance)
-            for name, query, value in (*told, *beside.of(instance))
-        }
-        if of:
-            readings[instance] = of
+    for instance, placed in layout.placements.items():
+        own = {name: _only(series) for name, series in answers.replicas.get(instance, {}).items()}
+        if values := own | beside.of(placed):
+            labels = f"{{service={quote(service)},instance={quote(instance)}}}"
+            readings[instance] = Readings(values, _Reader(labels, *beside.labels(placed), instance))
     return readings
 
 
-_Value = tuple[str, str, float | None]  # signal, query, value
+_Values = dict[str, float | None]  # by name of the signal
 
 
 class _Beside:
@@ -149,38 +151,41 @@ class _Beside:
     def __init__(self, layout: Layout, answers: Answers) -> None:
         self._layout = layout
         self._answers = answers
-        self._values: dict[tuple[str, tuple[str, ...]], list[_Value]] = {}
+        self._values: dict[tuple[str, tuple[str, ...]], _Values] = {}
+        self._gpus: dict[str, list[tuple[str, Mapping[str, float]]]] = defaultdict(list)  # by node, with their indexes
+        for (node, index, _), values in answers.gpus.items():
+            self._gpus[node].append((index, values))
 
-    def of(self, instance: str) -> list[_Value]:
-        """What is around a replica, by name of the signal."""
-        placed = self._layout.placements[instance]
+    def of(self, placed: Placement) -> _Values:
+        """What is around a replica: its GPUs, then its node."""
         if placed.node is None:
-            return []
+            return {}
         key = (placed.node, placed.gpus)
         if key not in self._values:
-            self._values[key] = [*self._of_gpus(placed.node, placed.gpus), *self._of_node(placed.node)]
+            self._values[key] = self._of_gpus(placed.node, placed.gpus) | self._of_node(placed.node)
         return self._values[key]
 
-    def _of_node(self, node: str) -> list[_Value]:
-        labels = f"{{node={quote(node)}}}"
-        return [
-            (name, name + labels, series[0] if len(series) == 1 else None)
-            for name, series in sorted(self._answers.nodes.get(node, {}).items())
-        ]
+    def labels(self, placed: Placement) -> tuple[str, str]:
+        """What queries ask for: of the node, and of these of its GPUs."""
+        if placed.node is None:
+            return ("", "")
+        of_node = f"node={quote(placed.node)}"
+        there = self._layout.gpus.get(placed.node, ())
+        if len(placed.gpus) == len(there):
+            return (f"{{{of_node}}}", f"{{{of_node}}}")
+        pattern = "|".join(re.escape(gpu.index) for gpu in there if gpu.name in placed.gpus)
+        return (f"{{{of_node}}}", f"{{{of_node},gpu=~{quote(pattern)}}}")
 
-    def _of_gpus(self, node: str, gpus: tuple[str, ...]) -> list[_Value]:
+    def _of_node(self, node: str) -> _Values:
+        values = self._answers.nodes.get(node, {})
+        return {name: series[0] if len(series) == 1 else None for name, series in values.items()}
+
+    def _of_gpus(self, node: str, gpus: tuple[str, ...]) -> _Values:
         """The worst of these GPUs."""
-        there = self._layout.gpus.get(node, ())
-        labels, wanted = f"{{node={quote(node)}}}", {gpu.index for gpu in there if gpu.name in gpus}
-        if len(gpus) < len(there):
-            pattern = "|".join(re.escape(gpu.index) for gpu in there if gpu.index in wanted)
-            labels = f"{{node={quote(node)},gpu=~{quote(pattern)}}}"
-        found: list[_Value] = []
-        for name, series in sorted(self._answers.gpus.get(node, {}).items()):
-            if values := [value for index, value in series if index in wanted]:
-                worst = ("min", min(values)) if name in _LOW_IS_WORSE else ("max", max(values))
-                found.append((name, f"{worst[0]}({name}{labels})", worst[1]))
-        return found
+        wanted = {gpu.index for gpu in self._layout.gpus.get(node, ()) if gpu.name in gpus}
+        devices = [values for index, values in self._gpus.get(node, ()) if index in wanted]
+        names = sorted({name for values in devices for name in values})
+        return {name: worst_of(name)([values[name] for values in devices if name in values]) for name in names}
 
 
 def _confirmations(service: str, answers: Answers, layout: Layout) -> tuple[Confirmation, ...]:

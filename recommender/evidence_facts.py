@@ -35,35 +35,37 @@ class Labelled(Protocol):
 
 
 def replica_facts(
-    samples: Iterable[Labelled],
-    node_samples: Iterable[Labelled],
+    named: Mapping[str, Iterable[Labelled]],
+    beside: Mapping[str, Iterable[Labelled]],
     gpus: Mapping[str, Iterable[str]],
     query: Callable[..., str],
 ) -> dict[str, dict[str, Fact]]:
     """Facts by instance and name.
 
-    `gpus`: instance -> its GPUs, as "node/index". `query`: name and labels of a series -> PromQL.
+    `named`, `beside`: series of the service and of its nodes, by name. `gpus`: instance -> its GPUs, as "node/index".
+    `query`: name and labels of a series -> PromQL.
 
     A label that is empty, or that several series of one replica give differently, is no fact: nobody can say which of
     them holds.
     """
     said: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     sources: dict[tuple[str, str], str] = {}
-    for sample in samples:
-        instance, name = sample.labels.get("instance"), sample.labels.get("__name__", "")
-        if instance and name in _LABELS and name != GPU_INFO:
-            _add(said[instance], sample, name)
-            asked = query(name, service=sample.labels.get("service", ""), instance=instance)
-            for fact in _LABELS[name]:  # whichever of several series comes first
-                sources[instance, fact] = min(asked, sources.get((instance, fact), asked))
-    devices = [sample for sample in node_samples if sample.labels.get("__name__") == GPU_INFO]
+    for name in _LABELS.keys() - {GPU_INFO}:
+        for sample in named.get(name, ()):
+            if instance := sample.labels.get("instance"):
+                _add(said[instance], sample, name)
+                asked = query(name, service=sample.labels.get("service", ""), instance=instance)
+                for fact in _LABELS[name]:  # whichever of several series comes first
+                    sources[instance, fact] = min(asked, sources.get((instance, fact), asked))
+    devices: dict[str, list[Labelled]] = defaultdict(list)
+    for sample in beside.get(GPU_INFO, ()):
+        devices[f"{sample.labels.get('node', '')}/{sample.labels.get('gpu', '')}"].append(sample)
     for instance, own in gpus.items():
-        wanted = set(own)
-        for sample in devices:
-            if f"{sample.labels.get('node', '')}/{sample.labels.get('gpu', '')}" in wanted:
+        if found := [sample for gpu in own for sample in devices.get(gpu, ())]:
+            for sample in found:
                 _add(said[instance], sample, GPU_INFO)
-                node = sample.labels.get("node", "")
-                sources |= {(instance, fact): query(GPU_INFO, node=node) for fact in _LABELS[GPU_INFO]}
+            asked = query(GPU_INFO, node=min(sample.labels.get("node", "") for sample in found))
+            sources |= {(instance, fact): asked for fact in _LABELS[GPU_INFO]}
     return {
         instance: facts
         for instance, found in sorted(said.items())

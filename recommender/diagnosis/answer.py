@@ -3,9 +3,10 @@
 Of a fleet most answers are never shown, so their words are found when they are asked for.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
+from recommender.diagnosis.words import Words
 from recommender.model import Check, CheckWeight, Reading
 
 
@@ -22,11 +23,10 @@ class Readings(Protocol):
 
 
 class Answer(NamedTuple):
-    """What one comparison gave. `signals` are those that it read, all in one scope; `ask` says what it compares."""
+    """What one comparison gave. `signals` are those that it read, all in one scope."""
 
     agrees: bool | None
-    say: Callable[[], str]
-    ask: Callable[[], str]
+    words: Words
     scope: Readings
     signals: tuple[str, ...]
     threshold: str | None = None
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     @property
     def text(self) -> str:
         """In words: "mean KV usage 1.64 %, below 75 %"."""
-        return self.say()
+        return self.words.say()
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -116,10 +116,23 @@ def _joined(
         one = next((each for each in answers if each.threshold is not None and each.limit is None), None)
     return Answer(
         agrees,
-        lambda: words[0].join(dict.fromkeys(each.text for each in shown)),
-        lambda: f"({words[1].join(each.ask() for each in answers)})",
+        _Joined(shown, answers, words),
         answers[0].scope,
         tuple(signal for each in answers for signal in each.signals),
         None if one is None else one.threshold,
         None if one is None else one.limit,
     )
+
+
+class _Joined(NamedTuple):
+    """`between` stands between what is said of those that are shown, and between what is asked of all."""
+
+    shown: tuple[Answer, ...]
+    answers: tuple[Answer, ...]
+    between: tuple[str, str]
+
+    def say(self) -> str:
+        return self.between[0].join(dict.fromkeys(each.text for each in self.shown))
+
+    def ask(self) -> str:
+        return f"({self.between[1].join(each.words.ask() for each in self.answers)})"

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from operator import ge, gt, le, lt
 
 from recommender.diagnosis.answer import Answer
+from recommender.diagnosis.words import Compared, Promised, Zero
 from recommender.evidence import signal_query, unit_of
-from recommender.figures import figure
-from recommender.model import Evidence, Reading
-from rules.catalog import THRESHOLDS
+from recommender.model import Evidence, Reading, numbers_of
+from rules.catalog import OBJECTIVES, THRESHOLDS
 
 _Compare = Callable[[float, float], bool]
+# By name of a threshold or an objective, its series; made once, since every check of every replica names one.
+_THRESHOLDS = {name: threshold.resolved for name, threshold in THRESHOLDS.items()}
+_OBJECTIVES = {name: f"service:objective:{name}" for name in OBJECTIVES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +27,31 @@ class Scope:
 
     evidence: Evidence
     instance: str | None = None
-    _own: Mapping[str, Reading] = field(init=False, repr=False, compare=False)
+    _own: Mapping[str, float | None] = field(init=False, repr=False, compare=False)
+    _service: Mapping[str, float | None] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        of = self.evidence.service_readings
-        own = of if self.instance is None else self.evidence.replica_readings.get(self.instance, {})
-        object.__setattr__(self, "_own", own)  # found once: every check of a replica reads it
+    def __post_init__(self) -> None:  # found once: every check of a replica reads them
+        service = numbers_of(self.evidence.service_readings)
+        readings = self.evidence.replica_readings.get(self.instance or "", {})
+        object.__setattr__(self, "_own", service if self.instance is None else numbers_of(readings))
+        object.__setattr__(self, "_service", service)
 
     def reading(self, signal: str) -> Reading:
         """The reading of a signal, by its level; with value None when it is absent."""
-        found = self._found(signal)
+        instance = None if signal.startswith("service:") else self.instance
+        of = self.evidence.service_readings if instance is None else self.evidence.replica_readings.get(instance, {})
+        found = of.get(signal)
         if found is not None:
             return found
         return Reading(
-            name=signal, query=self._query(signal), value=None, unit=unit_of(signal), instance=self._of(signal)
+            name=signal, query=self._query(signal, instance), value=None, unit=unit_of(signal), instance=instance
         )
 
     def value(self, signal: str) -> float | None:
         """The value of a signal, by its level."""
-        found = self._found(signal)
-        return None if found is None else found.value
+        return (self._service if signal.startswith("service:") else self._own).get(signal)
 
-    def _found(self, signal: str) -> Reading | None:
-        if signal.startswith("service:"):
-            return self.evidence.service_readings.get(signal)
-        return self._own.get(signal)
-
-    def _of(self, signal: str) -> str | None:
-        return None if signal.startswith("service:") else self.instance
-
-    def _query(self, signal: str) -> str:
-        instance = self._of(signal)
+    def _query(self, signal: str, instance: str | None) -> str:
         if instance is None:
             return signal_query(signal, service=self.evidence.service)
         if signal.startswith("replica:"):
@@ -72,34 +69,21 @@ class Scope:
 
     def over_objective(self, label: str, signal: str, objective: str) -> Answer:
         """The signal is over the service's objective of this name; unknown where buckets end before the objective."""
-        limit = self.evidence.objectives.get(objective)
-        value = self.value(signal)
-        over = None if value is None or limit is None else value > limit
-        pinned = self._told(signal, "p95_pinned") is not None
-        words = ("over its objective", "within its objective")
-        if pinned and over is False:
-            words = ("", "and buckets end there; its objective is")
+        return self._promised(label, signal, objective, over=True)
 
-        def say() -> str:
-            shown = label
-            if pinned:
-                shown += " ≥"
-            elif bound := self._told(signal, "p95_coarse"):
-                shown += f" < {figure(bound, unit_of(signal))}, mean"
-            return _sentence(shown, value, unit_of(signal), limit, words[0] if over else words[1])
+    def within_objective(self, label: str, signal: str, objective: str) -> Answer:
+        """The signal is at or below the service's objective of this name."""
+        return self._promised(label, signal, objective, over=False)
 
-        agrees = None if pinned and over is False else over
-        return Answer(
-            agrees,
-            say,
-            lambda: _question(label, "over its objective", objective),
-            self,
-            (signal,),
-            f"service:objective:{objective}",
-            limit,
-        )
+    def _promised(self, label: str, signal: str, objective: str, *, over: bool) -> Answer:
+        value, limit = self.value(signal), self.evidence.objectives.get(objective)
+        agrees = None if value is None or limit is None else (value > limit) is over
+        if agrees is (not over) and self.bound(signal, "p95_pinned") is not None:
+            agrees = None  # it may be anywhere above the last bound
+        words = Promised(label, signal, value, limit, objective, f"{'over' if over else 'within'} its objective", self)
+        return Answer(agrees, words, self, (signal,), _OBJECTIVES[objective], limit)
 
-    def _told(self, signal: str, what: str) -> float | None:
+    def bound(self, signal: str, what: str) -> float | None:
         """What the buckets of a p95 cannot tell: the bound that it is beyond, or below. The rules tell it of services.
 
         A replica's p95 at or below the bound that its service's is below is such a mean, too.
@@ -113,14 +97,6 @@ class Scope:
         value = self.value(signal)
         return bound if what == "p95_coarse" and value is not None and value <= bound else None
 
-    def within_objective(self, label: str, signal: str, objective: str) -> Answer:
-        """The signal is at or below the service's objective of this name."""
-        over = self.over_objective(label, signal, objective)
-        return over._replace(
-            agrees=None if over.agrees is None else not over.agrees,
-            ask=lambda: _question(label, "within its objective", objective),
-        )
-
     def positive(self, label: str, signal: str) -> Answer:
         """The signal is above zero."""
         return self._plain(label, signal, 0.0, gt, ("above", "not above"))
@@ -132,12 +108,8 @@ class Scope:
     def zero(self, label: str, signal: str) -> Answer:
         """The signal is a confirmed zero."""
         value = self.value(signal)
-
-        def say() -> str:
-            return f"{label} is unknown" if value is None else f"{label} {figure(value, unit_of(signal))}"
-
         agrees = None if value is None else value == 0
-        return Answer(agrees, say, lambda: f"{label.removesuffix(':')} = 0", self, (signal,), None, 0.0)
+        return Answer(agrees, Zero(label, signal, value), self, (signal,), None, 0.0)
 
     def ratio_at_least(self, label: str, signals: tuple[str, str], threshold: str) -> Answer:
         """The first signal over the second reaches the threshold of this name; unknown where the second is zero."""
@@ -158,51 +130,16 @@ class Scope:
         value = over / under if over is not None and under else None
         limit = self.evidence.thresholds.get(threshold)
         agrees = None if value is None or limit is None else holds(value, limit)
-        return Answer(
-            agrees,
-            lambda: _sentence(label, value, "", limit, words[0] if agrees else words[1]),
-            lambda: _question(label, words[0], threshold),
-            self,
-            signals,
-            THRESHOLDS[threshold].resolved,
-            limit,
-        )
+        said = Compared(label, "", value, limit, agrees, words, threshold)
+        return Answer(agrees, said, self, signals, _THRESHOLDS[threshold], limit)
 
     def _against(self, label: str, signal: str, threshold: str, holds: _Compare, words: tuple[str, str]) -> Answer:
         value, limit = self.value(signal), self.evidence.thresholds.get(threshold)
         agrees = None if value is None or limit is None else holds(value, limit)
-        return Answer(
-            agrees,
-            lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
-            lambda: _question(label, words[0], threshold),
-            self,
-            (signal,),
-            THRESHOLDS[threshold].resolved,
-            limit,
-        )
+        said = Compared(label, signal, value, limit, agrees, words, threshold)
+        return Answer(agrees, said, self, (signal,), _THRESHOLDS[threshold], limit)
 
     def _plain(self, label: str, signal: str, limit: float, holds: _Compare, words: tuple[str, str]) -> Answer:
         value = self.value(signal)
         agrees = None if value is None else holds(value, limit)
-        return Answer(
-            agrees,
-            lambda: _sentence(label, value, unit_of(signal), limit, words[0] if agrees else words[1]),
-            lambda: f"{label.removesuffix(':')} {words[0]} {limit:g}",
-            self,
-            (signal,),
-            None,
-            limit,
-        )
-
-
-def _question(label: str, word: str, figure_name: str) -> str:
-    return f"{label.removesuffix(':')} {word} `{figure_name}`"
-
-
-def _sentence(label: str, value: float | None, unit: str, limit: float | None, word: str) -> str:
-    if value is None:
-        return f"{label} is unknown"
-    shown = f"{label} {figure(value, unit)}"
-    if limit is None:
-        return f"{shown}, its limit is unknown"
-    return f"{shown}, {word} {figure(limit, unit if limit else '')}"
+        return Answer(agrees, Compared(label, signal, value, limit, agrees, words), self, (signal,), None, limit)

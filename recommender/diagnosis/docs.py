@@ -53,7 +53,7 @@ def _head(bottleneck: Bottleneck) -> str:
 
 
 def _asked(one: Discriminator) -> str:
-    asked = one.answer.ask().removeprefix("(").removesuffix(")")
+    asked = one.answer.words.ask().removeprefix("(").removesuffix(")")
     return asked[:1].upper() + asked[1:]
 
 

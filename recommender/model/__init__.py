@@ -17,7 +17,7 @@ from recommender.model.diagnosis import (
     Link,
     Missing,
 )
-from recommender.model.evidence import Confirmation, Evidence, Fact, Placement, Reading
+from recommender.model.evidence import Confirmation, Evidence, Fact, Placement
 from recommender.model.plan import (
     Alternative,
     Apply,
@@ -36,6 +36,7 @@ from recommender.model.plan import (
     Risk,
     Verification,
 )
+from recommender.model.readings import Reading, Readings, numbers_of
 from recommender.model.workflow import (
     Baseline,
     Basis,
@@ -83,6 +84,7 @@ __all__ = [
     "PlanQuery",
     "QualityGate",
     "Reading",
+    "Readings",
     "ReplicaPhase",
     "ReplicaProgress",
     "RestartCost",
@@ -93,4 +95,5 @@ __all__ = [
     "Verification",
     "Workflow",
     "WorkflowState",
+    "numbers_of",
 ]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from recommender.model.base import Model
-from recommender.model.evidence import Reading
+from recommender.model.readings import Reading
 from rules.catalog import Bottleneck, BottleneckKind
 
 

@@ -5,17 +5,8 @@ from datetime import datetime
 from pydantic import Field
 
 from recommender.model.base import Model
+from recommender.model.readings import ReadingsByName, value_of
 from rules.catalog import Bottleneck
-
-
-class Reading(Model):
-    """One number read from Prometheus, with the query that gave it. `value` None means unknown."""
-
-    name: str  # signal name, e.g. "replica:llm_requests_waiting:avg2m"
-    query: str
-    value: float | None
-    unit: str = ""
-    instance: str | None = None  # replica-level readings name their replica
 
 
 class Confirmation(Model):
@@ -55,8 +46,8 @@ class Evidence(Model):
 
     service: str
     at: datetime
-    service_readings: dict[str, Reading] = Field(default_factory=dict)
-    replica_readings: dict[str, dict[str, Reading]] = Field(default_factory=dict)  # instance -> signal name -> reading
+    service_readings: ReadingsByName = Field(default_factory=dict)
+    replica_readings: dict[str, ReadingsByName] = Field(default_factory=dict)  # instance -> signal name -> reading
     thresholds: dict[str, float | None] = Field(default_factory=dict)  # threshold name -> value
     objectives: dict[str, float | None] = Field(default_factory=dict)  # objective name -> value
     confirmed: tuple[Confirmation, ...] = ()
@@ -71,5 +62,4 @@ class Evidence(Model):
     def value(self, name: str, instance: str | None = None) -> float | None:
         """The value of a service signal, or of a replica signal when `instance` is given; None when unknown."""
         readings = self.service_readings if instance is None else self.replica_readings.get(instance, {})
-        reading = readings.get(name)
-        return None if reading is None else reading.value
+        return value_of(readings, name)
