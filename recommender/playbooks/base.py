@@ -13,6 +13,7 @@ from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.effects import Effects
 from recommender.sizing import LinearItl, NotApplicable
 from recommender.sizing.load import StepModel
+from recommender.sizing.told_capacity import CONFLICT
 from recommender.tuning_config import TuningConfig
 
 
@@ -34,6 +35,11 @@ _KEYS = {
     "tensor_parallel": "settings.tensor_parallel_size",
     "gpu_memory_free_bytes": "",
 }
+_OF_CAPACITY = (
+    "model, hardware.gpu, hardware.weight_dtype, settings.kv_cache_dtype, tensor_parallel_size or "
+    "kv_cache_memory_fraction; where the cache was given another size, settings.kv_cache_capacity_tokens or "
+    "kv_cache_memory_bytes"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,9 @@ class PlanContext:
         return tuple(asked.get(fact) or self._ask(fact) for fact in unknown)
 
     def _ask(self, fact: str) -> Ask:
+        if fact == CONFLICT:
+            how = f"correct what is wrong of services.{self.service}: {_OF_CAPACITY}"
+            return Ask(fact=fact, needed_for="to show that a change fits", how=how)
         key = _KEYS.get(fact, f"settings.{fact}")
         how = f"set services.{self.service}.{key}" if key else "run the exporter on the node, or dcgm-exporter"
         return Ask(fact=fact, needed_for="to show that a change fits", how=how)

@@ -8,8 +8,8 @@ from recommender.playbooks.proofs import CAPACITY, setup_of
 from recommender.playbooks.scope import canary_of
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import kv_pool_tokens
+from recommender.sizing.told_capacity import conflict
 
-_AS_SIZED = 2.0  # KV capacity that is told over what the facts give, either way
 _ITL_OF_TWICE = "0.55 to 0.65 of the time per token [guess, tuning P06 no. 6]"
 
 
@@ -56,8 +56,8 @@ def _pool(evidence: Evidence, canary: str, context: PlanContext) -> str:
     if isinstance(before, NotApplicable) or isinstance(after, NotApplicable):
         return ""
     seen = evidence.value(CAPACITY, canary)
-    if seen is not None and not 1 / _AS_SIZED <= seen / before.value <= _AS_SIZED:
-        return ""  # it was given another size, or the facts are not those of what runs
+    if conflict(setup, seen):
+        return ""
     now = f"{seen:,.0f} (told)" if seen is not None else f"{before.value:,.0f}"
     return f" KV capacity {now} to about {after.value:,.0f} tokens: {after.formula}."
 

@@ -17,6 +17,7 @@ from recommender.sizing.footprint import (
     weight_bytes,
 )
 from recommender.sizing.memory_setup import ENGINE_MEMORY, EngineMemory, MemorySetup, Share
+from recommender.sizing.told_capacity import CONFLICT, conflict
 
 __all__ = [
     "ACTIVATION_BYTES",
@@ -55,13 +56,9 @@ def memory_proof(before: MemorySetup, after: MemorySetup, *, kv_capacity_tokens:
         return Feasibility(fits=None, text=f"how {before.engine} takes its memory is not known", missing=("engine",))
     if before.device_bytes is None or after.device_bytes is None:
         return _unknown(after, "how much memory the GPU has is unknown", ("gpu",))
+    if contradicted := conflict(before, kv_capacity_tokens):
+        return Feasibility(fits=None, text=contradicted, missing=(CONFLICT,))
     rest = _rest(engine, before, kv_capacity_tokens)
-    if rest is not None and before.weights is not None and rest < before.weights / 2:
-        text = (
-            f"the engine tells a KV cache of {kv_capacity_tokens:g} tokens, which leaves {_gb(rest)} for weights that "
-            f"should take {_gb(before.weights)}: the model, its types, the GPU or the memory share is not what is known"
-        )
-        return Feasibility(fits=None, text=text, missing=("model", "weight_dtype", "kv_dtype", "gpu"))
     old = _use(engine, before, rest)
     new = _use(engine, after, _rest_after(before, after, rest))
     limit = engine.limit(after.device_bytes)
@@ -76,12 +73,14 @@ def kv_capacity_after(
     """Tokens that the KV cache of a replica holds with `after`; None where that cannot be said.
 
     `kv_capacity_tokens` is what the engine tells of `before`: it is scaled by what the formula makes of the two, so
-    what the formula leaves out stays left out on both sides.
+    what the formula leaves out stays left out on both sides. Where it contradicts the facts, nothing can be said.
     """
     engine = ENGINE_MEMORY.get(before.engine)
     if engine is not None and engine.share is Share.NONE and before.engine == after.engine:
         return after.context_tokens  # that of all slots, taken from the start whatever the device has
     if engine is None or before.engine != after.engine or before.device_bytes is None or after.device_bytes is None:
+        return None
+    if conflict(before, kv_capacity_tokens):
         return None
     rest = _rest(engine, before, kv_capacity_tokens)
     old, new = _use(engine, before, rest), _use(engine, after, _rest_after(before, after, rest))

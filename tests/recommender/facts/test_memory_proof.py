@@ -12,7 +12,8 @@ from recommender.feasibility import prove, setup_of
 from recommender.gpus import GPUS
 from recommender.model import Feasibility
 from recommender.models import common_model
-from recommender.sizing.memory import ENGINE_MEMORY, MemorySetup, memory_proof
+from recommender.sizing.memory import ENGINE_MEMORY, MemorySetup, kv_capacity_after, memory_proof
+from recommender.sizing.told_capacity import conflict
 
 LLAMA = common_model("meta-llama/Llama-3.1-8B")
 KV = 131_072  # bytes of a token
@@ -80,11 +81,33 @@ def test_what_the_engine_tells_of_its_cache_measures_the_rest() -> None:
     assert f"{told:,} to {told + 0.03 * 80e9 / KV:,.0f} tokens" in raised.text
 
 
-def test_a_capacity_that_contradicts_the_facts_proves_nothing() -> None:
-    contradicted = proof(H100, 540_000, memory_fraction=0.93)  # 70.8 of 72 GB: no room for the weights
-    assert contradicted.fits is None
-    assert "is not what is known" in contradicted.text
-    assert "model" in contradicted.missing
+@pytest.mark.parametrize(
+    ("told", "allowed"),
+    [
+        (540_000, False),  # 70.8 of 72 GB: no room for the weights
+        (475_000, False),  # 62.3 GB, of which weights of a tenth less would leave 57.6
+        (455_000, True),
+        (390_000, True),
+        (325_000, True),  # 42.6 GB: 10 GB of activations and some blocks
+        (300_000, False),  # 39.3 GB: 16 GB more than weights take are not theirs
+        (2_000, False),
+    ],
+)
+def test_a_capacity_that_contradicts_the_facts_proves_nothing(told: float, allowed: bool) -> None:
+    found = proof(H100, told, memory_fraction=0.93)
+    assert (found.fits is not None) is allowed
+    assert ("is not what is known" in found.text) is not allowed
+    assert ("kv_capacity" in found.missing) is not allowed
+    after = kv_capacity_after(H100, replace(H100, memory_fraction=0.93), kv_capacity_tokens=told)
+    assert (after is not None) is allowed
+
+
+def test_a_cache_of_a_told_size_is_what_was_told_whatever_the_share() -> None:
+    assert proof(replace(H100, kv_cache_tokens=2_000), 2_000, kv_cache_tokens=4_000).fits is not None
+    assert proof(replace(H100, kv_cache_bytes=10e9), 10e9 / KV, kv_cache_bytes=11e9).fits is True
+    assert proof(replace(H100, kv_cache_bytes=10e9), 5e9 / KV, kv_cache_bytes=11e9).missing == ("kv_capacity",)
+    assert conflict(replace(H100, memory_fraction=None), 2_000) == ""  # what is unknown contradicts nothing
+    assert conflict(H100, None) == ""
 
 
 def test_absolute_bytes_go_before_the_fraction() -> None:

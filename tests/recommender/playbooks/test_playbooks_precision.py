@@ -32,7 +32,7 @@ PRESSURE, DECODE, PREFILL, COST = (
 SEEN = {
     "replica:llm_kv_cache_usage:max2m": 0.99,
     "replica:llm_kv_cache_usage:avg2m": 0.95,
-    "replica:llm_kv_cache_capacity_tokens": 300_000.0,
+    "replica:llm_kv_cache_capacity_tokens": 390_000.0,
     "replica:llm_requests_running:max2m": 20.0,
     "replica:llm_request_prompt_tokens:mean_5m": 2000.0,
     "replica:llm_request_generation_tokens:mean_5m": 500.0,
@@ -121,7 +121,7 @@ def test_the_step_of_decode_is_the_bytes_that_it_reads() -> None:
     effects = playbook(DECODE, "P06.3").effects
     assert effects is not None
     goal = effects(change, evidence(SEEN), ONE, given).must_improve
-    kv = 0.95 * 300_000 * KV_BYTES
+    kv = 0.95 * 390_000 * KV_BYTES
     by_hand = (8e9 / 0.70 + kv / 0.88) / (16e9 / 0.70 + kv / 0.88)
     assert goal.metric == VerificationMetric.ITL_P95_SECONDS
     assert goal.mid == pytest.approx(by_hand, abs=0.001)
@@ -132,7 +132,7 @@ def test_kv_in_eight_bits_doubles_the_tokens() -> None:
     given = context(known=facts(), kv_cache_dtype="auto", **LLAMA_SETTINGS)
     change = changed(size(PRESSURE, "P02.7", evidence(SEEN), given))
     assert (change.old, change.new, change.risk) == ("auto", "fp8", "quality")
-    assert "300,000 to about 600,000 tokens" in change.formula
+    assert "390,000 to about 780,000 tokens" in change.formula
     assert change.feasibility is not None
 
 

@@ -19,7 +19,7 @@ from recommender.whatif import LoadWish, WhatIf, Wish, what_if
 from recommender.whatif.text import text
 from tests.recommender.brain_core.conftest import make_evidence
 
-NARROW = Case("narrow", Load(clients=40, prompt=200, answer=50), slots=16, requests=900)
+NARROW = Case("narrow", Load(clients=40, prompt=200, answer=50), slots=16, blocks=24_400, requests=900)
 NO_FIT = NotApplicable("fewer than 200 points over a fourfold range of running requests")
 LLAMA = common_model("meta-llama/Llama-3.1-8B-Instruct")
 
@@ -228,6 +228,16 @@ def test_fp8_kv_holds_twice_the_tokens_and_asks_for_a_quality_gate() -> None:
     assert (row.after or 0.0) == pytest.approx(2 * (row.before or 0.0), rel=0.01)
     assert any("quality gate" in note for note in answer.notes)
     assert (of(answer, "itl_mean_seconds")["after"] or 1.0) < (of(answer, "itl_mean_seconds")["now"] or 0.0)
+
+
+def test_a_told_cache_that_the_facts_do_not_allow_gives_no_figure_but_a_question(narrow: Evidence) -> None:
+    other = context(facts=facts(gpu=GPUS["l4"]))
+    answer = what_if(Wish(settings={"kv_cache_memory_fraction": 0.93}), narrow, other, fitted())
+    assert answer.memory is not None
+    assert answer.memory.fits is None
+    assert "where the facts allow 0 to 57,242 tokens" in answer.memory.text
+    assert of(answer, "tokens_per_second")["after"] is None
+    assert "kv_capacity" in {ask.fact for ask in answer.asks}
 
 
 def test_turning_the_prefix_cache_on_asks_what_repeats(narrow: Evidence) -> None:
