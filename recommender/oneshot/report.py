@@ -46,6 +46,7 @@ class ServiceReport(Model):
     named_by: str  # what its name is from
     engines: tuple[str, ...]
     replicas: tuple[str, ...]
+    objectives_from: str = ""  # who says what is promised; the figures are in the evidence
     severity: Severity  # of the worst that holds: none, info, warning, critical
     exit_code: ExitCode
     evidence: Evidence

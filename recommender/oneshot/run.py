@@ -11,7 +11,7 @@ from recommender.evidence import gather
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.oneshot.client import ReadingClient
 from recommender.oneshot.read import Known, Read, Wish, read
-from recommender.oneshot.report import Report, ServiceReport, worst
+from recommender.oneshot.report import Report, ServiceReport, Source, worst
 from recommender.oneshot.severity import exit_code, severity_of
 from recommender.oneshot.subject import subject_of
 from recommender.planner import context_of, make_plan
@@ -31,7 +31,7 @@ def run(client: ReadingClient, wish: Wish) -> Report:
         source=source.source,
         services=services,
         not_judged=source.not_judged,
-        notes=source.notes,
+        notes=(*source.notes, *_of_another_moment(wish)),
         queries=client.asked.queries,
         longest_query_characters=client.asked.longest,
         exit_code=worst(tuple(one.exit_code for one in services)),
@@ -51,6 +51,7 @@ def _look(service: Known, source: Read, wish: Wish, alerts: Mapping[str, Rule], 
         named_by=service.named_by,
         engines=service.engines,
         replicas=service.instances,
+        objectives_from=_objectives_from(service, source, wish),
         severity=severity,
         exit_code=exit_code(diagnosis, severity),
         evidence=evidence,
@@ -58,6 +59,23 @@ def _look(service: Known, source: Read, wish: Wish, alerts: Mapping[str, Rule], 
         plan=plan,
         notes=notes,
     )
+
+
+def _objectives_from(service: Known, source: Read, wish: Wish) -> str:
+    if source.source is Source.RECORDED:
+        return "as this Prometheus has them"
+    config = wish.inventory.services.get(service.name)
+    if config is not None and config.objectives.declared():
+        return "the inventory's, and shipped defaults for the rest"
+    return "shipped defaults; an inventory says the service's own"
+
+
+def _of_another_moment(wish: Wish) -> tuple[str, ...]:
+    """What is not known of the past: nobody keeps old configuration files."""
+    services = wish.inventory.services.values()
+    if wish.at is None or not any(one.config_file for config in services for one in config.replicas):
+        return ()
+    return ("Configuration files are read as they are now: what ran at that moment may have been set otherwise.",)
 
 
 def _plan(

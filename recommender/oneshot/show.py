@@ -6,8 +6,10 @@ from rich.text import Text
 
 from recommender.diagnosis.text import code, escaped, plain, to_markdown, to_text
 from recommender.figures import figure
-from recommender.model import Change, Expectation, Plan
+from recommender.metrics import VerificationMetric
+from recommender.model import Change, Evidence, Expectation, Plan
 from recommender.oneshot.report import Report, ServiceReport, Source
+from recommender.wording import metric_name
 from rules.catalog import Severity
 
 INSTALL = "optiinfra diagnose --install-rules"
@@ -15,6 +17,20 @@ _SOURCES = {
     Source.RECORDED: "signals that OptiInfra's rules record",
     Source.RAW: "the engines' own series, with OptiInfra's rules evaluated over them",
 }
+_OBJECTIVES = {
+    "ttft_p95_seconds": "TTFT p95",
+    "itl_p95_seconds": "ITL p95",
+    "request_duration_p95_seconds": "request duration p95",
+    "error_ratio": "failing requests",
+}
+_NOW = {  # what a promised metric is now, at the replica that is changed first
+    VerificationMetric.TTFT_P95_SECONDS: "replica:llm_ttft_seconds:p95_5m",
+    VerificationMetric.ITL_P95_SECONDS: "replica:llm_itl_seconds:p95_5m",
+    VerificationMetric.GENERATION_TOKENS_RATE: "replica:llm_generation_tokens:rate5m",
+    VerificationMetric.PREFIX_CACHE_HIT_RATIO: "replica:llm_prefix_cache_hit:ratio_rate5m",
+    VerificationMetric.REQUESTS_WAITING: "replica:llm_requests_waiting:avg2m",
+}
+_SHORT = {"engine-config": "in its file", "environment": "in its environment", "cli": "on its command line"}
 _COLOURS = {
     Severity.CRITICAL: "bold red",
     Severity.WARNING: "yellow",
@@ -44,7 +60,8 @@ def markdown(report: Report) -> str:
     """CommonMark; text of the evidence is escaped, queries and patches are code."""
     lines = [f"# Diagnosis of {report.at:%Y-%m-%d %H:%M:%S} UTC", "", *(escaped(line) + "  " for line in _head(report))]
     for service in report.services:
-        lines += ["", to_markdown(service.diagnosis, service.evidence).rstrip("\n")]
+        first, _, rest = to_markdown(service.diagnosis, service.evidence).rstrip("\n").partition("\n")
+        lines += ["", f"{first} ({_word(service)})", rest]
         lines += _markdown_plan(service, report.source)
     for line in _foot(report):
         item = line.startswith("  ")
@@ -65,6 +82,10 @@ def _head(report: Report) -> Iterator[str]:
             f"{service.service}: {len(service.replicas)} replica{'s' * (len(service.replicas) != 1)} ({engines}), "
             f"named by {service.named_by}"
         )
+        figures = ((name, service.evidence.objectives.get(name)) for name in _OBJECTIVES)
+        promised = [f"{_OBJECTIVES[name]} {_shown(name, value)}" for name, value in figures if value is not None]
+        if promised:
+            yield f"{service.service}: objectives are {', '.join(promised)} ({service.objectives_from})"
 
 
 def _foot(report: Report) -> Iterator[str]:
@@ -94,16 +115,16 @@ def _of_a_service(service: ServiceReport) -> Iterator[str]:
     if plan is not None:
         yield ""
         yield f"Plan: {plain(plan.title)}"
-        for line in _plan_lines(plan):
+        for line in (*_plan_lines(plan, service.evidence), *_short_patches(plan)):
             yield f"  {plain(line)}"
     for note in service.notes:
         yield f"Note: {plain(note)}"
 
 
-def _plan_lines(plan: Plan) -> Iterator[str]:
+def _plan_lines(plan: Plan, evidence: Evidence | None = None) -> Iterator[str]:
     if plan.change is not None:
         yield from _change_lines(plan.change)
-        yield f"expected: {'; '.join(map(_expected, plan.expected))}" if plan.expected else "expected: unknown"
+        yield from (f"expected {_expected(one, _now(one, plan, evidence))}" for one in plan.expected)
         if plan.restart is not None:
             known = "" if plan.restart.seconds is None else f" About {figure(plan.restart.seconds)} s a replica."
             yield f"cost: {plan.restart.text}{known}"
@@ -122,9 +143,34 @@ def _change_lines(change: Change) -> Iterator[str]:
         yield f"memory: {change.feasibility.text}"
 
 
-def _expected(one: Expectation) -> str:
+def _now(one: Expectation, plan: Plan, evidence: Evidence | None) -> float | None:
+    signal = next((signal for metric, signal in _NOW.items() if metric == one.metric), None)
+    return None if evidence is None or signal is None else evidence.value(signal, plan.instances[0])
+
+
+def _shown(metric: str, value: float) -> str:
+    unit = "seconds" if metric.endswith("_seconds") else "ratio" if metric.endswith("_ratio") else ""
+    return figure(value, unit)
+
+
+def _expected(one: Expectation, now: float | None) -> str:
+    """The range of ratios, what it comes to here, and where it is from."""
+    low, high = sorted((one.low, one.high))
     middle = "" if one.mid is None else f", most likely {figure(one.mid)}"
-    return f"{one.metric} {figure(one.low)} to {figure(one.high)} times what it was{middle} ({one.source})"
+    here = ""
+    if now:
+        likely = "" if one.mid is None else f", most likely {_shown(one.metric, one.mid * now)}"
+        ends = f"{_shown(one.metric, low * now)} to {_shown(one.metric, high * now)}"
+        here = f"; now {_shown(one.metric, now)}, so {ends}{likely}"
+    return f"{metric_name(one.metric)}: {figure(low)} to {figure(high)} times as much{middle}{here} ({one.source})"
+
+
+def _short_patches(plan: Plan) -> Iterator[str]:
+    """Patches of a line each; the others are in Markdown and JSON."""
+    short = [(one.content.strip(), _SHORT[one.format]) for one in plan.patches if one.format in _SHORT]
+    yield from (f"write {where}: {content}" for content, where in short if "\n" not in content)
+    if plan.patches:
+        yield "every form of it, and queries that tell whether it worked: --format markdown"
 
 
 def _markdown_plan(service: ServiceReport, source: Source) -> Sequence[str]:
@@ -133,16 +179,16 @@ def _markdown_plan(service: ServiceReport, source: Source) -> Sequence[str]:
         return ["", *notes] if notes else []
     ruled = source is Source.RAW and (service.plan.verification_queries or service.plan.rollback_queries)
     needed = ["", f"These queries read what the recording rules record: {code(INSTALL)}"] if ruled else []
-    return [*plan_markdown(service.plan), *needed, *([""] if notes else []), *notes]
+    return [*plan_markdown(service.plan, service.evidence), *needed, *([""] if notes else []), *notes]
 
 
-def plan_markdown(plan: Plan) -> list[str]:
+def plan_markdown(plan: Plan, evidence: Evidence | None = None) -> list[str]:
     """Lines of CommonMark: the change with its formula and proof, patches, queries, and what was not chosen."""
     lines = [
         "",
         f"### Plan: {escaped(plan.title)}",
         "",
-        *(f"- {escaped(_unlisted(line))}" for line in _plan_lines(plan)),
+        *(f"- {escaped(_unlisted(line))}" for line in _plan_lines(plan, evidence)),
     ]
     for patch in plan.patches:
         lines += ["", f"{escaped(patch.title)}:", "", *_block(patch.content)]

@@ -1,6 +1,7 @@
 """`optiinfra diagnose` as it is called, against a real Prometheus."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +89,7 @@ def test_a_full_batch_is_told_with_the_size_that_helps_and_only_reading_is_asked
     assert "the batch limit keeps requests waiting on 10.0.0.1:8000" in result.stdout
     assert "Set --max-num-seqs to 64" in result.stdout
     assert "saturated: 1 replica (vllm), named by the scrape job saturated" in result.stdout
+    assert "objectives are TTFT p95 2 s, ITL p95 100 ms, failing requests 1 % (shipped defaults; " in result.stdout
     assert "\x1b" not in result.stdout
     assert "10.0.0.1:8000: node 10.0.0.1" in result.stdout  # dcgm-exporter and node_exporter are scraped there
     assert "--install-rules" in result.stdout
@@ -111,6 +113,10 @@ def test_the_inventory_makes_it_a_plan_with_names_and_objectives_of_its_own(past
     assert (change["knob"], change["old"]) == ("max_running_requests", 16)
     assert 16 < change["new"] <= 64
     assert service["plan"]["patches"]
+    assert service["objectives_from"] == "the inventory's, and shipped defaults for the rest"
+    told = call(past, "--service", "chat", "--inventory", str(inventory)).stdout
+    assert f"  write on its command line: --max-num-seqs {change['new']}\n" in told
+    assert re.search(r"expected TTFT p95: 0.05 to 0.97 times as much, most likely \S+; now 4.88 s, so 244 ms to ", told)
 
 
 def test_json_is_stable_and_says_what_was_read(past: str) -> None:
@@ -133,7 +139,7 @@ def test_markdown_is_for_a_ticket(past: str) -> None:
     result = call(past, "--service", "kv_pressure", "--format", "markdown")
     assert result.exit_code == 2
     assert result.stdout.startswith("# Diagnosis of 2026-11-18 11:06:45 UTC\n")
-    assert "## kv\\_pressure: diagnosed" in result.stdout
+    assert "## kv\\_pressure: diagnosed (critical)\n" in result.stdout
     assert "### Plan:" in result.stdout
 
 
