@@ -46,11 +46,24 @@ class ReplicaTarget:
     engine: str
     node: str | None = None
     config_file: str | None = None
+    config_complete: bool = False  # nothing but `config_file` sets options of the engine: so the inventory promises
+    lmcache_config_file: str | None = None
     restart_command: tuple[str, ...] = ()
     ready_path: str = "/health"
     ready_timeout_seconds: float = 300.0
     restart_timeout_seconds: float = 60.0
     may_restart_alone: bool = False  # the owner takes the outage of a service's only replica
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A replica's configuration file, read whole."""
+
+    file: str  # its name, without the folder
+    values: Mapping[str, KnobValue]  # by config key, as the engine's configuration has them
+    keys: frozenset[str]  # all that it names, also those whose value no knob can have
+    variables: bool  # an environment file
+    complete: bool  # as `ReplicaTarget.config_complete`
 
 
 class Executor(Protocol):
@@ -60,6 +73,10 @@ class Executor(Protocol):
 
     def read(self, replica: ReplicaTarget) -> Mapping[str, KnobValue]:
         """Current settings by config key, as the engine's configuration has them; empty when not known."""
+        ...
+
+    def configuration(self, replica: ReplicaTarget) -> Configuration | None:
+        """The configuration file, when there is one and all of it can be read; None when not."""
         ...
 
     def snapshot(self, replica: ReplicaTarget) -> Snapshot:

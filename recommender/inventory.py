@@ -18,6 +18,7 @@ from recommender.declared_settings import DeclaredSettings
 from recommender.gpus import GPUS
 from recommender.hardware_config import HardwareConfig
 from recommender.knobs import engines, load
+from recommender.knobs.version import parse
 from recommender.tuning_config import TuningConfig
 
 EXPORTER_PORT = 8003
@@ -169,9 +170,17 @@ class ReplicaConfig(_Config):
     gpus: tuple[GpuName, ...] = ()  # of its node: indexes as the driver counts them, or UUIDs; no engine tells them
     companions: tuple[CompanionConfig, ...] = ()
     config_file: Argument | None = None
+    config_complete: bool = False  # a promise: no flag, variable or other file sets options of the engine besides
+    lmcache_config_file: Argument | None = None  # what LMCACHE_CONFIG_FILE names, where LMCache lives in the engine
     restart_command: tuple[Argument, ...] = ()
 
     _url = field_validator("url")(check_http_url)
+
+    @model_validator(mode="after")
+    def _whole_file(self) -> "ReplicaConfig":
+        if self.config_complete and self.config_file is None:
+            raise ValueError("config_complete speaks of config_file: name the file, or remove it")
+        return self
 
     @field_validator("restart_command", mode="before")
     @classmethod
@@ -231,6 +240,7 @@ class ServiceConfig(_Config):
     """A set of interchangeable replicas that serve one model."""
 
     engine: Engine
+    engine_version: Argument | None = None  # where no engine tells it: of all replicas
     model: str | None = None
     scrape: Literal["probe", "direct"] = "probe"  # through the exporter's prober, or the engine's own /metrics
     objectives: ObjectiveConfig = ObjectiveConfig()
@@ -244,6 +254,13 @@ class ServiceConfig(_Config):
     policy: PolicyConfig = PolicyConfig()
     verification: VerificationConfig = VerificationConfig()
     tuning: TuningConfig = TuningConfig()
+
+    @field_validator("engine_version", mode="before")
+    @classmethod
+    def _version(cls, value: object) -> object:
+        if value is not None and (not isinstance(value, str) or parse(value) is None):
+            raise ValueError(f"{value!r} is no version; write it as the engine tells it, in quotes: '0.32.0', 'b11434'")
+        return value
 
 
 class NodeConfig(_Config):
@@ -330,13 +347,15 @@ class Inventory(_Config):
         """A file of two replicas would change the second with the canary, and put it back to the new value."""
         seen: dict[str, str] = {}
         for path, replica in self._replicas():
-            if replica.config_file is None or self.services[str(path[1])].executor.type != "command":
+            if self.services[str(path[1])].executor.type != "command":
                 continue
-            file = os.path.realpath(replica.config_file)
-            if file in seen:
-                text = f"{replica.config_file} is the file of {seen[file]} too; give each replica a file of its own"
-                yield (*path, "config_file"), text
-            seen.setdefault(file, replica.instance)
+            for key in ("config_file", "lmcache_config_file"):
+                if (named := getattr(replica, key)) is None:
+                    continue
+                file = os.path.realpath(named)
+                if file in seen:
+                    yield (*path, key), f"{named} is the file of {seen[file]} too; give each replica a file of its own"
+                seen.setdefault(file, replica.instance)
 
     def _replicas(self) -> Iterator[tuple[Path, ReplicaConfig]]:
         for name, service in self.services.items():
@@ -356,6 +375,8 @@ class Inventory(_Config):
                 engine=config.engine,
                 node=replica.node,
                 config_file=replica.config_file,
+                config_complete=replica.config_complete,
+                lmcache_config_file=replica.lmcache_config_file,
                 restart_command=replica.restart_command,
                 ready_path=config.executor.ready_path,
                 ready_timeout_seconds=config.executor.ready_timeout_seconds,

@@ -199,6 +199,12 @@ def evidence_items(root: Finding) -> tuple[EvidenceItem, ...]:
     )
 
 
+def old_value(change: Change) -> EvidenceItem:
+    """What the knob is before the change, and what tells it."""
+    value = change.old if isinstance(change.old, int | float) and not isinstance(change.old, bool) else None
+    return EvidenceItem(text=f"{change.flag} is {change.written_old} now: {change.old_source}.", query="", value=value)
+
+
 def healthy(evidence: Evidence) -> int | None:
     """Replicas that answered; None when no replica says whether it does."""
     told = [evidence.value("replica:llm_up", instance) for instance in evidence.replica_readings]

@@ -3,16 +3,18 @@
 Pure, except `context_of`, which asks the executor for the engines' configuration.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from recommender.contracts import Executor, ReplicaTarget
+from recommender.contracts import Configuration, Executor, ReplicaTarget
 from recommender.diagnosis import CONFIDENCE_FLOOR
 from recommender.diagnosis.symptoms import TITLES
+from recommender.engine_version import engine_version
 from recommender.errors import ExecutorError, NotFound
 from recommender.facts import ServiceFacts, facts_of
 from recommender.figures import figure
 from recommender.inventory import ServiceConfig
 from recommender.knobs import KnobCatalog, load
+from recommender.knobs.derive import Defaults
 from recommender.ledger import SiteEffects
 from recommender.model import Change, Diagnosis, DiagnosisStatus, Evidence, Finding, FindingRole, KnobValue, Plan
 from recommender.patches import PatchContext, render
@@ -27,12 +29,14 @@ from recommender.plan_parts import (
     evidence_items,
     healthy,
     in_order,
+    old_value,
     quality_gate,
     ranked,
     restart_cost,
     verification,
 )
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
+from recommender.playbooks.defaults import defaults_here
 from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
@@ -59,25 +63,32 @@ def context_of(
     the latency model that `calibration.fit_itl` found, if any, and `step` what `calibrate` found; `start_seconds` how
     long a replica took to serve again; `ledger` what changes did at this site before; `facts` what
     `recommender.facts.facts_of` knows, which is asked when `evidence` is given instead. `evidence` also
-    tells the engines' version: only knobs that it surely has are changed.
+    tells the engines' version, where the inventory does not: only knobs that it surely has are changed.
     """
     if config is None:
         return PlanContext(service=service)
-    version = None if evidence is None else _version(evidence)
-    knobs = _catalog(config.engine, version)
-    settings = {target.instance: _settings(executor, target) for target in targets}
+    version = engine_version(config, evidence, [target.instance for target in targets])
+    knobs = _catalog(config.engine, version.value)
+    files = {target.instance: _file(executor, target) for target in targets}
+    settings = {one: {} if file is None else file.values for one, file in files.items()}
     if facts is None and evidence is not None:
-        files = {} if knobs is None else {one: knobs.neutral(found) for one, found in settings.items()}
-        facts = facts_of(config, evidence, files)
+        set_there = {} if knobs is None else {one: knobs.neutral(found) for one, found in settings.items()}
+        facts = facts_of(config, evidence, set_there)
+    gpu, declared = None if facts is None else facts.gpu, config.settings.declared()
+    defaults: Mapping[str, Defaults] = {}
+    if knobs is not None:
+        defaults = defaults_here(files, knobs, version.value, gpu=gpu, declared=declared, evidence=evidence)
     return PlanContext(
         service=service,
         engine=config.engine,
-        engine_version=version,
+        engine_version=version.value,
+        version=version,
         executor=config.executor.type,
         replicas=tuple(targets),
         knobs=knobs,
         settings=settings,
-        declared=config.settings.declared(),
+        declared=declared,
+        defaults=defaults,
         verification=config.verification,
         itl=itl,
         step=step,
@@ -156,10 +167,10 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         instances=scope.instances,
         executor=context.executor,
         healthy_replicas=healthy(case.evidence),
-        engine_version=case.evidence.fact("engine_version", scope.instances[0]),
+        engine_version=case.evidence.fact("engine_version", scope.instances[0]) or context.engine_version,
         gpu=None if context.facts.gpu is None else context.facts.gpu.name,
         confidence=case.root.confidence,
-        evidence=evidence_items(case.root),
+        evidence=(*evidence_items(case.root), old_value(change)),
         expected=chosen.effects.expected,
         verification=judged,
         rollback=playbook.rollback,
@@ -221,12 +232,6 @@ def _shown(value: KnobValue) -> str:
     return figure(value) if isinstance(value, int | float) else value
 
 
-def _version(evidence: Evidence) -> str | None:
-    """The one version that all replicas tell; None while they differ or one of them tells none."""
-    told = {evidence.fact("engine_version", instance) for instance in evidence.replica_readings}
-    return told.pop() if len(told) == 1 else None
-
-
 def _catalog(engine: str, version: str | None) -> KnobCatalog | None:
     try:
         return load(engine).at(version)
@@ -234,8 +239,8 @@ def _catalog(engine: str, version: str | None) -> KnobCatalog | None:
         return None  # such a service gets advice
 
 
-def _settings(executor: Executor | None, target: ReplicaTarget) -> dict[str, KnobValue]:
+def _file(executor: Executor | None, target: ReplicaTarget) -> Configuration | None:
     try:
-        return {} if executor is None else dict(executor.read(target))
+        return None if executor is None else executor.configuration(target)
     except ExecutorError:
-        return {}
+        return None

@@ -19,13 +19,13 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from recommender.clock import Clock
-from recommender.contracts import Executor, ReplicaTarget
-from recommender.errors import ExecutorError, NotFound, StoreUnavailable
+from recommender.contracts import Executor
+from recommender.errors import StoreUnavailable
 from recommender.health import Health, Status
 from recommender.intake.model import ReceiptOutcome
-from recommender.inventory import Inventory, ServiceConfig
-from recommender.knobs import load
-from recommender.model import KnobValue, WorkflowState
+from recommender.inventory import Inventory
+from recommender.model import WorkflowState
+from recommender.replica_knobs import replica_knobs
 from recommender.rollout.states import TERMINAL
 from recommender.roofline_figures import roofline_figures
 from recommender.store import Store
@@ -169,7 +169,7 @@ class InventoryCollector(Collector):
         )
         knobs = GaugeMetricFamily(
             "optiinfra_replica_knob",
-            "Setting of a replica: from its configuration file, else from the inventory.",
+            "Setting of a replica: from its configuration file, else the inventory, else a default that surely holds.",
             labels=["service", "instance", "knob"],
         )
         rooflines = GaugeMetricFamily(
@@ -190,20 +190,11 @@ class InventoryCollector(Collector):
             for target in self._inventory.targets(name):
                 if service.cost is not None:
                     costs.add_metric([name, target.instance], service.cost.replica_hour)
-                for knob, setting in sorted(self._settings(service, target).items()):
+                executor = self._executors.get(service.executor.type)
+                for knob, setting in sorted(replica_knobs(service, target, executor).items()):
                     if isinstance(setting, bool | int | float):
                         knobs.add_metric([name, target.instance, knob], float(setting))
         yield objectives
         yield rooflines
         yield knobs
         yield costs
-
-    def _settings(self, service: ServiceConfig, target: ReplicaTarget) -> dict[str, KnobValue]:
-        declared = service.settings.declared()
-        executor = self._executors.get(service.executor.type)
-        if executor is None:
-            return declared
-        try:
-            return declared | load(service.engine).neutral(executor.read(target))
-        except (NotFound, ExecutorError):
-            return declared

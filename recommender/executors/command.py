@@ -16,9 +16,10 @@ from typing import BinaryIO
 
 import structlog
 
-from recommender.contracts import ReplicaTarget
+from recommender.contracts import Configuration, ReplicaTarget
 from recommender.errors import ExecutorError, ExecutorTimeout
 from recommender.executors import engine_config, files, receipt
+from recommender.executors.configuration import configuration
 from recommender.executors.readiness import serves
 from recommender.executors.running import Running
 from recommender.model import Change, KnobValue, Snapshot
@@ -38,10 +39,13 @@ class CommandExecutor:
 
     def read(self, replica: ReplicaTarget) -> Mapping[str, KnobValue]:
         """The settings in the configuration file; empty when there is no file yet."""
-        path = _config(replica)
-        text = files.read_text(path)
-        config = engine_config.format_of(path, replica.engine)
-        return {} if text is None else engine_config.scalars(config.read(text, str(path)))
+        _config(replica)
+        found = configuration(replica)
+        return {} if found is None else found.values
+
+    def configuration(self, replica: ReplicaTarget) -> Configuration | None:
+        """The configuration file; None when there is none yet."""
+        return configuration(replica)
 
     def snapshot(self, replica: ReplicaTarget) -> Snapshot:
         """The configuration file, byte for byte."""

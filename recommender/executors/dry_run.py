@@ -1,23 +1,29 @@
-"""Executor `dry_run`: writes down what would be done and does nothing."""
+"""Executor `dry_run`: writes down what would be done and does nothing; a configuration file it only reads."""
 
 from collections.abc import Mapping
 
 import structlog
 
-from recommender.contracts import ReplicaTarget
+from recommender.contracts import Configuration, ReplicaTarget
+from recommender.executors.configuration import configuration
 from recommender.model import Change, KnobValue, Snapshot
 
 _LOG = structlog.get_logger(__name__)
 
 
 class DryRunExecutor:
-    """Touches nothing and knows nothing, and says so: a plan carried out by it ends `advised`, never `succeeded`."""
+    """Changes nothing, and says so: a plan carried out by it ends `advised`, never `succeeded`."""
 
     name = "dry_run"
 
-    def read(self, replica: ReplicaTarget) -> Mapping[str, KnobValue]:  # noqa: ARG002 - the protocol's shape
-        """Nothing is known."""
-        return {}
+    def read(self, replica: ReplicaTarget) -> Mapping[str, KnobValue]:
+        """The settings in the configuration file, where one is named and is there; else nothing is known."""
+        found = configuration(replica)
+        return {} if found is None else found.values
+
+    def configuration(self, replica: ReplicaTarget) -> Configuration | None:
+        """The configuration file, where one is named and is there."""
+        return configuration(replica)
 
     def snapshot(self, replica: ReplicaTarget) -> Snapshot:  # noqa: ARG002 - the protocol's shape
         """There is nothing to put back."""

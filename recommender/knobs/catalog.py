@@ -5,11 +5,12 @@ from functools import cache
 from importlib import resources
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from recommender.errors import ConfigError, NotFound
+from recommender.knobs.conditions import check_version
 from recommender.knobs.knob import Knob, KnobType
-from recommender.knobs.version import surely_within
+from recommender.knobs.version import surely_before, surely_within
 from recommender.model import Apply, KnobValue, Model
 
 __all__ = ["Knob", "KnobCatalog", "KnobType", "engines", "load"]
@@ -24,6 +25,7 @@ class KnobCatalog(Model):
 
     engine: str
     versions: str = ""  # what the facts were read from
+    read_before: str | None = None  # the first version of which nothing was read: no default is sure from there on
     costs: Mapping[Apply, str] = Field(default_factory=dict)  # what making a value act costs
     knobs: tuple[Knob, ...]
 
@@ -39,6 +41,12 @@ class KnobCatalog(Model):
     def get(self, name: str) -> Knob | None:
         """The knob of this neutral name, or None when the engine has none."""
         return next((knob for knob in self.knobs if knob.name == name), None)
+
+    _bound = field_validator("read_before")(check_version)
+
+    def reads(self, version: str | None) -> bool:
+        """Whether `version` is known, and none that came after what the catalogue was read in."""
+        return self.read_before is not None and surely_before(version, self.read_before)
 
     def at(self, version: str | None) -> "KnobCatalog":
         """The knobs that `version` surely knows, with the defaults that surely hold there.

@@ -38,12 +38,17 @@ class When(Model):
 class Default(Model):
     """A value that the engine takes when nobody sets the knob, in neutral units; the first that holds counts.
 
-    `value` None: the engine derives it, so it is unknown to us. Both bounds are inclusive.
+    `value` None: the engine derives it, so it is unknown to us. Both bounds are inclusive. `unless` are keys of the
+    configuration beside any of which the engine takes another value. `at_most_product_of` are knobs whose values
+    multiplied bound it. `usual`: the model or the device may make it another, so it is never known by this alone.
     """
 
     since: str | None = None
     until: str | None = None
     when: When = When()
+    unless: tuple[str, ...] = ()
+    at_most_product_of: tuple[str, ...] = ()
+    usual: bool = False
     value: KnobValue | None
 
     _bounds = field_validator("since", "until")(check_version)

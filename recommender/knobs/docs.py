@@ -33,7 +33,9 @@ values.
 - **Versions**: only engines whose version is surely within them are given a change of the knob. Nothing there means
   that no bound is known, and that the knob is proposed for engines of unknown version too. A bound is where it was
   read; the true first release may be earlier.
-- **Default**: what the engine takes when nobody sets it. Nothing there means that the engine derives it.
+- **Default**: what the engine takes when nobody sets it. Nothing there means that the engine derives it. It counts as
+  what runs only where nothing is left open ([configuration](configuration.md#defaults)); "as a rule" never does, for
+  the model or the device may make it another.
 - **Needs** is checked against the GPU's compute capability; what needs another checkpoint is advice, never a change.
 - **Takes effect by** `restart` of the engine, `reload` of its model, or `live`, by a call to the running engine.
 
@@ -109,6 +111,8 @@ def _default(default: Default) -> str:
         told.append(f"below {when.device_memory_below_bytes / 2**30:g} GiB")
     if when.gpu_name_without is not None:
         told.append(f"not {when.gpu_name_without}")
+    if default.usual:
+        told.append("as a rule")
     return f"{_value(default.value)} ({', '.join(part for part in told if part)})"
 
 

@@ -203,15 +203,29 @@ class Knob(Model):
 
         Of a knob of `KnobCatalog.at(version)`: on one of the whole catalogue, defaults with bounds do not count.
         """
+        held = self.default_that_holds(memory_bytes=memory_bytes, gpu_name=gpu_name)
+        return None if held is None else held.value
+
+    def default_that_holds(self, *, memory_bytes: float | None, gpu_name: str | None) -> Default | None:
+        """The default of this device, with what else it depends on; None when which one holds is unknown."""
         if self.default is not None:
-            return self.default
+            return Default(value=self.default)
         for each in self.defaults:
             if each.since is not None or each.until is not None:
                 return None
             holds = each.when.holds(memory_bytes, gpu_name)
             if holds is not False:
-                return each.value if holds else None
+                return each if holds else None
         return None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every key of a file and every variable that sets this knob or its opposite."""
+        return frozenset(
+            name
+            for name in (self.config_key, self.unset_key, self.env, self.negated_key, *self.aliases, *self.also)
+            if name is not None
+        )
 
     def allowed_on(self, value: KnobValue, *, compute_capability: float | None) -> bool | None:
         """Whether a device can do with `value`; None when that is unknown. Says nothing of checkpoints."""

@@ -81,3 +81,9 @@ def surely_within(version: str | None, since: str | None, until: str | None) -> 
     if told is None or any(bound is not None and bound.kind != told.kind for bound in (low, high)):
         return False
     return (low is None or low <= told) and (high is None or told <= high)
+
+
+def surely_before(version: str | None, bound: str) -> bool:
+    """Whether `version` is known to be older than `bound`, which has to be a version; of two kinds neither is."""
+    told, end = parse(version), parse(bound)
+    return told is not None and end is not None and told.kind == end.kind and told < end

@@ -70,6 +70,7 @@ class Change(Model):
     apply: Apply = Apply.RESTART
     feasibility: Feasibility | None = None
     old: KnobValue  # neutral: base units and neutral words, as sizing and the inventory have them
+    old_source: str = ""  # what tells it: a file, the inventory, the engine, or its default
     new: KnobValue
     engine_old: KnobValue | None = None  # as the engine writes it, e.g. in GiB; None: the same as `old`
     engine_new: KnobValue | None = None

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from recommender.executors import build
 from recommender.inventory import Inventory
+from recommender.replica_knobs import replica_knobs
 from rules.catalog import OBJECTIVES
 from rules.inline.leaves import Constant
 from rules.pack import Rule
@@ -45,14 +47,15 @@ def _objective(name: str, services: Sequence[str], inventory: Inventory, figures
 
 
 def _knobs(services: Sequence[str], inventory: Inventory) -> Constant:
-    """As the recommender would export them: what the inventory declares of each replica."""
-    values = []
+    """As the recommender would export them: what files and inventory tell of each replica."""
+    values, executors = [], build({})
     for service in services:
         config = inventory.services.get(service)
-        for knob, value in sorted(config.settings.declared().items()) if config else ():
-            if isinstance(value, bool | int | float):
-                values += [
-                    ({"service": service, "instance": target.instance, "knob": knob}, float(value))
-                    for target in inventory.targets(service)
-                ]
+        for target in inventory.targets(service) if config else ():
+            known = replica_knobs(config, target, executors.get(config.executor.type)) if config else {}
+            values += [
+                ({"service": service, "instance": target.instance, "knob": knob}, float(value))
+                for knob, value in sorted(known.items())
+                if isinstance(value, bool | int | float)
+            ]
     return Constant(tuple(values))

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from recommender.contracts import ReplicaTarget
+from recommender.engine_version import EngineVersion
 from recommender.errors import NotFound
 from recommender.facts import ServiceFacts
 from recommender.inventory import VerificationConfig
 from recommender.knobs import Knob, KnobCatalog, load
+from recommender.knobs.derive import Defaults
 from recommender.ledger import SiteEffects
 from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.effects import Effects
@@ -51,8 +53,9 @@ class PlanContext:
     and `step` the whole step of the engine, prompts included.
     `tuning` is how this service's changes are sized. `start_seconds` is how long one of its replicas took to serve
     again after a restart, as measured; None when that was never seen. `ledger` is what changes did at this site.
-    `facts` are what is known of the model and its GPUs. `companions`: instance -> what stands beside a replica
-    ("lmcache", "kvoptkit").
+    `defaults` are what replicas run with of knobs that nobody set, where that is known. `version` says where the
+    engine's is from, or why it is unknown. `facts` are what is known of the model and its GPUs. `companions`:
+    instance -> what stands beside a replica ("lmcache", "kvoptkit").
     """
 
     service: str
@@ -63,6 +66,8 @@ class PlanContext:
     knobs: KnobCatalog | None = None
     settings: Mapping[str, Mapping[str, KnobValue]] = field(default_factory=dict)
     declared: Mapping[str, KnobValue] = field(default_factory=dict)
+    defaults: Mapping[str, Defaults] = field(default_factory=dict)
+    version: EngineVersion = field(default_factory=EngineVersion)
     verification: VerificationConfig = field(default_factory=VerificationConfig)
     itl: LinearItl | None = None
     step: StepModel | None = None
@@ -84,12 +89,27 @@ class PlanContext:
             return None
 
     def configured(self, name: str, instance: str) -> KnobValue | None:
-        """The value of a knob on a replica: its configuration file's, else the inventory's; None when unknown."""
+        """The value of a knob on a replica: its file's, else the inventory's, else a default that surely holds.
+
+        None when unknown, as it is where the file names the knob with a value that is not understood.
+        """
         if self.knobs is not None:
             own = self.knobs.neutral(self.settings.get(instance, {}))
             if name in own:
                 return own[name]
-        return self.declared.get(name)
+        here = self.defaults.get(instance, Defaults())
+        if name in self.declared or name in here.unread:
+            return None if name in here.unread else self.declared[name]
+        return here.values[name].value if name in here.values else None
+
+    def source(self, name: str, instance: str) -> str:
+        """Where `configured` has a value from, in words; empty when it has none."""
+        knob, here = self.knob(name), self.defaults.get(instance, Defaults())
+        if knob is None or self.configured(name, instance) is None:
+            return ""
+        if self.knobs is not None and name in self.knobs.neutral(self.settings.get(instance, {})):
+            return f"the configuration file of {instance}"
+        return f"inventory: settings.{name}" if name in self.declared else here.values[name].source
 
     def conflicts(self, name: str, value: KnobValue, instance: str) -> tuple[str, ...]:
         """Why a knob cannot have this value beside a replica's other settings; empty when nothing known is against."""
@@ -115,7 +135,9 @@ class PlanContext:
     def neutral(self, instance: str) -> Mapping[str, KnobValue]:
         """All settings of a replica that are known, by neutral name."""
         own = {} if self.knobs is None else self.knobs.neutral(self.settings.get(instance, {}))
-        return {**self.declared, **own}
+        here = self.defaults.get(instance, Defaults())
+        unset = {name: each.value for name, each in here.values.items()}
+        return {**unset, **{name: value for name, value in self.declared.items() if name not in here.unread}, **own}
 
 
 Size = Callable[[Evidence, Finding, PlanContext], Change | Advice | NotApplicable]

@@ -1,7 +1,8 @@
 """Which replicas a knob is changed on, and from which value.
 
-A change needs the value that runs now: from the engine's configuration file, else from the inventory, else from the
-engine itself. A value that was only observed sizes advice and is never the basis of a change.
+A change needs the value that runs now: from the engine's configuration file, else from the inventory, else the engine's
+default where that surely holds, else from the engine itself. A value that was only observed sizes advice and is never
+the basis of a change.
 """
 
 from collections.abc import Callable
@@ -9,21 +10,11 @@ from dataclasses import dataclass
 
 from recommender.figures import figure
 from recommender.knobs import Knob
+from recommender.knobs.derive import VERSION
 from recommender.model import Ask, Change, Evidence, Finding, KnobValue
 from recommender.playbooks.base import PlanContext
+from recommender.playbooks.told import agree, told, told_as
 from recommender.sizing import NotApplicable, Sized
-
-# What an engine tells of a knob that it runs with. vLLM tells its memory fraction, not its batch limit.
-_TOLD_BY_ENGINE = {
-    "max_running_requests": "replica:llm_max_running_requests:engine",
-    "max_batched_tokens": "replica:llm_max_batched_tokens",
-    "max_model_length_tokens": "replica:llm_max_model_length_tokens",
-    "kv_cache_memory_fraction": "replica:llm_kv_cache_memory_fraction",
-    "tensor_parallel_size": "replica:llm_tensor_parallel_size",
-}
-_ROUNDED = 0.001  # engines tell fractions with two or three digits
-_MADE_OF_AUTO = frozenset({"fp32", "fp16", "bf16"})  # some engines tell what they made of "auto"
-_TOLD_IN_WORDS = {"kv_cache_dtype": "kv_cache_dtype", "weight_quantization": "quantization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +25,7 @@ class ChangeScope:
     knob: Knob
     old: KnobValue
     instances: tuple[str, ...]
+    source: str = ""  # where the old value of the canary is from
 
     def change(self, sized: Sized, *, reason: str) -> Change:
         """The change of this knob to the sized value, in the knob's own type."""
@@ -41,7 +33,8 @@ class ChangeScope:
 
     def change_to(self, value: KnobValue, *, formula: str, inputs: dict[str, float], reason: str) -> Change:
         """The change of this knob to `value`, e.g. to a word of a knob that is a choice."""
-        return self.knob.change(self.engine, self.old, value, reason=reason, formula=formula, inputs=inputs)
+        change = self.knob.change(self.engine, self.old, value, reason=reason, formula=formula, inputs=inputs)
+        return change.model_copy(update={"old_source": self.source})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +92,34 @@ def change_scope(
         return NotApplicable(idle)
     old = _value(knob, canary, evidence, context)
     if old is None:
-        how = f"write {knob.key} into its configuration file, or set services.{context.service}.settings.{name}"
-        return OldValueUnknown(
-            f"What {knob.label} is now is unknown: {how} in the inventory.",
-            (Ask(fact=name, needed_for=f"to let OptiInfra change {knob.label}", how=how),),
-        )
+        return _unknown(knob, canary, context)
     same = [
         i
         for i in managed
         if i != canary and _value(knob, i, evidence, context) == old and not _not_in_force(knob, i, evidence, context)
     ]
     ordered = [i for i in candidates if i in same] + [i for i in same if i not in candidates]
-    return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered))
+    source = context.source(name, canary) or f"the engine itself ({told_as(knob)})"
+    return ChangeScope(context.knobs.engine, knob, old, (canary, *ordered), source)
+
+
+def _unknown(knob: Knob, canary: str, context: PlanContext) -> OldValueUnknown:
+    """What would tell the value: a line in the file, the inventory, or what the default is not known by."""
+    services = f"services.{context.service}"
+    how = f"write {knob.key} into its configuration file, or set {services}.settings.{knob.name}"
+    text = f"What {knob.label} is now is unknown: {how} in the inventory."
+    here = context.defaults.get(canary)
+    doubt = None if here is None else here.doubts.get(knob.name)
+    if here is not None and knob.name in here.unread:
+        text = f"What {knob.label} is now is unknown: its configuration file has a value of it that is not understood."
+        how = f"write a plain value of {knob.key} into its configuration file"
+    elif doubt is not None:
+        settled = f", or set {services}.{doubt.key}" if doubt.key else ""
+        how, text = f"{how}{settled}: {doubt.text}", f"{text} {doubt.text[:1].upper()}{doubt.text[1:]}."
+    asks = [Ask(fact=knob.name, needed_for=f"to let OptiInfra change {knob.label}", how=how)]
+    if doubt is not None and doubt.key == VERSION:
+        asks.append(context.version.ask(context.service, f"to know the default of {knob.label}"))
+    return OldValueUnknown(text, tuple(asks))
 
 
 def _not_in_a_file(name: str, here: Knob | None, context: PlanContext) -> OldValueUnknown | NotApplicable:
@@ -127,13 +136,7 @@ def _not_in_a_file(name: str, here: Knob | None, context: PlanContext) -> OldVal
         return NotApplicable(f"{context.engine} {context.engine_version} has no {knob.label}: it is there {bounds}")
     return OldValueUnknown(
         f"{knob.label} is there {bounds} of {context.engine}, whose version is unknown.",
-        (
-            Ask(
-                fact="engine_version",
-                needed_for=f"to know whether {knob.label} is there",
-                how="scrape the engine through the exporter's prober, or record replica:llm_engine:info",
-            ),
-        ),
+        (context.version.ask(context.service, f"to know whether {knob.label} is there"),),
     )
 
 
@@ -165,30 +168,15 @@ def _not_in_force(knob: Knob, instance: str, evidence: Evidence, context: PlanCo
     settings = context.settings.get(instance, {})
     if masked := next((key for key in knob.masked_by if settings.get(key) is not None), ""):
         return f"{masked} is set on {instance} and overrides {knob.label}"
-    configured, told = context.configured(knob.name, instance), _told(knob, instance, evidence)
-    if configured is None or told is None or _agree(configured, told):
+    configured, said = context.configured(knob.name, instance), told(knob, instance, evidence)
+    if configured is None or said is None or agree(configured, said):
         return ""
     return (
-        f"{knob.label} is configured as {configured} on {instance}, and the engine tells {told} of itself: it does not "
+        f"{knob.label} is configured as {configured} on {instance}, and the engine tells {said} of itself: it does not "
         "run with its configuration; restart it or correct the file or the inventory first"
     )
 
 
-def _agree(configured: KnobValue, told: KnobValue) -> bool:
-    if isinstance(configured, str) or isinstance(told, str):
-        return configured == told or (configured == "auto" and told in _MADE_OF_AUTO)
-    return abs(configured - told) <= _ROUNDED * abs(configured)
-
-
 def _value(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> KnobValue | None:
     configured = context.configured(knob.name, instance)
-    return _told(knob, instance, evidence) if configured is None else configured
-
-
-def _told(knob: Knob, instance: str, evidence: Evidence) -> KnobValue | None:
-    """What the engine tells of itself; None when it does not, or tells what the knob cannot have."""
-    if signal := _TOLD_BY_ENGINE.get(knob.name):
-        return knob.parse(evidence.value(signal, instance))
-    fact = _TOLD_IN_WORDS.get(knob.name)
-    word = None if fact is None else evidence.fact(fact, instance)
-    return None if word is None else knob.from_engine(word)
+    return told(knob, instance, evidence) if configured is None else configured

@@ -100,7 +100,8 @@ class Changer:
             starting = workflow.state is WorkflowState.APPROVED
             self._record.move(workflow, Move(Trigger.CANCEL if starting else Trigger.ROLL_BACK, str(error)), now)
             return None
-        events = [event("apply_intended", now, f"{change.config_key}: {change.step}", replica.instance)]
+        known = f" ({change.old_source})" if change.old_source else ""
+        events = [event("apply_intended", now, f"{change.config_key}: {change.step}{known}", replica.instance)]
         if workflow.state is WorkflowState.APPROVED:
             baseline = self._baseline(workflow, seen, now)
             if baseline is None:
