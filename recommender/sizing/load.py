@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from recommender.sizing.percentiles import FirstToken
+
 
 @dataclass(frozen=True, slots=True)
 class StepModel:
@@ -97,7 +99,9 @@ class Prediction:
 
     `waiting` and both TTFT are None where the queue grows without bound. `kv_tokens` counts whole blocks, as engines
     do. `itl_mean_seconds` is over tokens. `limited_by`: "arrivals", "clients", "max_running_requests",
-    "max_batched_tokens" or "kv_cache".
+    "max_batched_tokens" or "kv_cache". `first_token` is what TTFT is made of (None where it grows), `pause_seconds`
+    what preemption adds to the mean ITL, `itl_p95_between` the 95th percentile with fewer and with more prompts in a
+    step: from them `ranges` says how certain latencies are.
     """
 
     running: float
@@ -112,3 +116,6 @@ class Prediction:
     itl_p95_seconds: float
     preemptions_per_request: float
     limited_by: str
+    first_token: FirstToken | None = None
+    pause_seconds: float = 0.0
+    itl_p95_between: tuple[float, float] = (0.0, 0.0)

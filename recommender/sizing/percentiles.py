@@ -5,7 +5,12 @@ prompts in a step are Poisson, lengths are spread evenly with their cv.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+# What a quantile of the model may turn out to be of what happens.
+_BETWEEN = {0.50: (0.38, 0.62), 0.95: (0.91, 0.97)}
+_EVEN_WAIT = 0.6  # of the mean wait for the token budget, where prompts come more evenly
+_SPREAD = 2.0  # how much more, or less, a queue that is always there may be spread than it is taken to be
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class FirstToken:
     prompt_cv: float
     prompts_per_step: float
     token_seconds: float
+    step_seconds: float = 0.0  # one step without prompt tokens
 
 
 def ttft(parts: FirstToken, quantile: float) -> float:
@@ -48,13 +54,40 @@ def ttft(parts: FirstToken, quantile: float) -> float:
     )
 
 
+def ttft_between(parts: FirstToken, quantile: float) -> tuple[float, float]:
+    """Where the quantile (0.5 or 0.95) may lie, seconds: by its neighbours, and by what is approximated here.
+
+    A queue that is always there may be half or twice as spread; waits for the token budget may be even, or
+    exponential; who comes to an engine that is seldom busy may find a whole step in progress.
+    """
+    under, over = _BETWEEN[quantile]
+    narrow = _SPREAD if under < 0.5 else 1 / _SPREAD  # noqa: PLR2004 - below the median what is spread is earlier
+    low = replace(
+        parts, queue_cv=_times(parts.queue_cv, narrow), contention_seconds=_EVEN_WAIT * parts.contention_seconds
+    )
+    found = parts.in_progress_seconds
+    if parts.queue_cv is None:
+        found = max(found, parts.step_seconds + parts.token_seconds * parts.prompt_tokens)
+    high = replace(
+        parts,
+        queue_cv=_times(parts.queue_cv, _SPREAD),
+        contention_seconds=max(1.0, -math.log(1 - over) / 2) * parts.contention_seconds,
+        in_progress_seconds=found,
+    )
+    return min(ttft(low, under), ttft(parts, quantile)), max(ttft(high, over), ttft(parts, quantile))
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else factor * value
+
+
 def _queue(parts: FirstToken, quantile: float) -> float:
     beyond = 1 - quantile
     if parts.queue_probability <= beyond:
         return 0.0
     if parts.queue_cv is None:
         return parts.queue_seconds * -math.log(beyond / parts.queue_probability)
-    return parts.queue_seconds * (1 + parts.queue_cv * _normal_quantile(quantile))
+    return max(0.0, parts.queue_seconds * (1 + parts.queue_cv * _normal_quantile(quantile)))
 
 
 def step_tokens_quantile(

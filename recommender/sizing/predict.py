@@ -20,6 +20,7 @@ from recommender.sizing.population import Population, population_of
 
 __all__ = ["EngineShape", "Prediction", "StepModel", "Workload", "predict", "slowest"]
 
+_P95_BETWEEN = (0.90, 0.985)  # what a 95th percentile of prompts in a step may turn out to be
 _BUDGET_BOUND = 0.9  # share of the prompt budget in use from which it, rather than slots, is what limits
 
 
@@ -171,7 +172,28 @@ def _prediction(shape: EngineShape, step: StepModel, load: Workload, state: _Sta
         itl_p95_seconds=max(itl, step.seconds(state.high, high_tokens, kv * state.high / state.running)),
         preemptions_per_request=times,
         limited_by=state.by,
+        first_token=None if grows else parts,
+        pause_seconds=paused,
+        itl_p95_between=_itl_between(shape, step, load, state, kv),
     )
+
+
+def _itl_between(shape: EngineShape, step: StepModel, load: Workload, state: _State, kv: float) -> tuple[float, float]:
+    """ITL p95 were a step with prompts rarer, and were it more frequent and a preempted request computed in it too."""
+    low, high = (
+        step_tokens_quantile(
+            load.computed_prompt_tokens,
+            load.prompt_cv,
+            state.batch.completions_per_step,
+            shape.max_batched_tokens,
+            quantile,
+        )
+        for quantile in _P95_BETWEEN
+    )
+    again = state.limit.again
+    high = min(shape.max_batched_tokens, high + (2 * again.tokens if again.times * state.full > 0 else 0.0))
+    held = kv * state.high / state.running
+    return step.seconds(state.running, low, kv), step.seconds(state.high, high, held)
 
 
 def _prefill_seconds(shape: EngineShape, step: StepModel, load: Workload, state: _State, kv: float) -> float:
@@ -196,4 +218,5 @@ def _first_token(step: StepModel, load: Workload, state: _State, kv: float) -> F
         prompt_cv=load.prompt_cv,
         prompts_per_step=state.neighbours,
         token_seconds=step.gamma_seconds,
+        step_seconds=step.seconds(max(1.0, batch.running), 0.0, kv),
     )

@@ -1,8 +1,10 @@
 """The sizing model against the simulated engine: a part of the grid that `python -m bench.sizing_bench` holds whole."""
 
+from functools import cache
+
 import pytest
 
-from bench.sizing_bench import KV_LIMIT, THROUGHPUT_LIMIT, Line, compare, summary, table
+from bench.sizing_bench import INSIDE_LIMIT, KV_LIMIT, THROUGHPUT_LIMIT, Line, compare, inside, summary, table
 from bench.sizing_grid import Case, grid
 
 CASES = {case.name: case for case in grid()}
@@ -34,16 +36,26 @@ def test_the_grid_has_at_least_50_configurations_of_different_names() -> None:
     assert len(CASES) == len(grid())
 
 
+@cache
+def played(name: str) -> Line:
+    return compare(CASES[name])
+
+
 @pytest.mark.parametrize("name", PART)
 def test_the_model_tells_throughput_within_15_and_kv_tokens_within_3_percent(name: str) -> None:
-    line = compare(CASES[name])
+    line = played(name)
     assert abs(line.throughput_error) <= THROUGHPUT_LIMIT, line
     assert abs(line.kv_error) <= KV_LIMIT, line
 
 
+def test_nine_in_ten_of_what_is_measured_lie_inside_the_predicted_range() -> None:
+    for name, share in inside([played(name) for name in PART]).items():
+        assert share >= INSIDE_LIMIT, name
+
+
 def test_the_table_has_a_row_for_each_configuration_and_the_summary_names_what_misses() -> None:
     line = compare(Case("short", CASES["slots 1, clients 1"].load, slots=1, requests=60))
-    wrong = Line(Case("wrong", line.case.load), line.measured, line.predicted)
+    wrong = Line(Case("wrong", line.case.load), line.measured, line.predicted, line.ranges)
     object.__setattr__(wrong.measured, "kv_tokens", 2 * line.predicted.kv_tokens)
     rows = list(table([line, wrong], markdown=True))
     assert len(rows) == 2 + 2
