@@ -12,6 +12,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "workflows": ("recommender.commands:workflows", "List, show, approve, reject and cancel workflows."),
     "effects": ("recommender.commands:effects", "List what changes did, against what was predicted."),
     "diagnose": ("recommender.oneshot.cli:diagnose", "Say once what limits the services that a Prometheus sees."),
+    "plan": ("recommender.plan_command:plan", "Plan a service now: the change, its proof, its patch."),
     "whatif": ("recommender.whatif.command:whatif", "Predict a service with other settings or another load."),
     "check": ("recommender.commands:check", "Check configuration and connections; say how to mend them."),
     "audit": ("recommender.commands:audit", "Verify the audit log."),

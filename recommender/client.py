@@ -1,5 +1,6 @@
 """The recommender's API for the command line."""
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,17 @@ TIMEOUT_SECONDS = 10.0
 
 class ApiError(Exception):
     """The API did not do what was asked; the text is for a person."""
+
+
+def read_token(file: Path | None) -> str | None:
+    """The token in a file; None without one. Raises ApiError."""
+    if file is None:
+        return None
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = "it is no text" if isinstance(exc, UnicodeDecodeError) else exc.strerror
+        raise ApiError(f"cannot read the token file {file}: {reason}") from exc
 
 
 class ApiClient:
@@ -36,6 +48,10 @@ class ApiClient:
         query = {"limit": limit} | {name: value for name, value in filters.items() if value is not None}
         found: list[dict[str, Any]] = self._json("GET", "effects", params=query)["effects"]
         return found
+
+    def plan(self, service: str) -> dict[str, Any]:
+        """The plan that would be made now, with its diagnosis."""
+        return self._json("GET", f"services/{quote(service, safe='')}/plan")
 
     def what_if(self, service: str, wish: dict[str, Any]) -> dict[str, Any]:
         """The prediction of a service with other settings."""

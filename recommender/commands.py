@@ -14,7 +14,7 @@ from rich.console import Console
 
 from recommender.auth import Role, new_token
 from recommender.checks import run_checks
-from recommender.client import ApiClient, ApiError
+from recommender.client import ApiClient, ApiError, read_token
 from recommender.errors import RecommenderError
 from recommender.ledger.render import show_effects
 from recommender.logging_setup import configure_logging
@@ -146,12 +146,8 @@ _connection = _options(
 
 
 def _client(url: str, token_file: Path | None, token: str | None) -> ApiClient:
-    if token_file is not None:
-        try:
-            token = token_file.read_text(encoding="utf-8").strip()
-        except OSError as exc:
-            raise click.ClickException(f"cannot read the token file {token_file}: {exc.strerror}") from exc
-    return ApiClient(url, token)
+    with _explained():
+        return ApiClient(url, read_token(token_file) or token)
 
 
 _format = click.option(

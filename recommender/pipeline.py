@@ -15,13 +15,13 @@ from recommender.calibration import calibrate, fit_itl
 from recommender.clock import Clock
 from recommender.contracts import Executor, PromQL
 from recommender.diagnosis import diagnose
-from recommender.errors import Conflict, PrometheusError
+from recommender.errors import Conflict, NotFound, PrometheusError
 from recommender.evidence import gather
 from recommender.intake.model import Incident, IncidentOutcome, Settlement
 from recommender.inventory import Inventory, PolicyConfig
 from recommender.model import Diagnosis, DiagnosisStatus, Event, Evidence, Plan, Workflow, WorkflowState
 from recommender.planner import context_of, make_plan
-from recommender.policy import admit
+from recommender.policy import Decision, admit
 from recommender.rollout.progress import start_seconds
 from recommender.rollout.states import move
 from recommender.sizing import LinearItl
@@ -59,6 +59,15 @@ class _Result:
     workflow_id: str | None = None
     workflow: Workflow | None = None
     events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be planned now. `admission` says what would become of the plan: empty where there is none."""
+
+    diagnosis: Diagnosis
+    plan: Plan | None
+    admission: str
 
 
 class Pipeline:
@@ -123,6 +132,21 @@ class Pipeline:
             wish=wish,
             at=self._clock.now(),
         )
+
+    def proposal(self, service: str) -> Proposal:
+        """The plan that an alert would bring now, whatever alerts say; nothing is stored.
+
+        Raises PrometheusError, NotFound for a service that neither the inventory nor Prometheus has.
+        """
+        evidence, diagnosis = self.diagnosis(service)
+        if service not in self._inventory.services and not evidence.replica_readings:
+            raise NotFound(f"neither the inventory nor Prometheus has a service '{service}'")
+        made = self._plan(service, diagnosis, evidence)
+        if made is None:
+            return Proposal(diagnosis, None, "")
+        plan, decision = self._admitted(made)
+        blocked = self._blocked(service)
+        return Proposal(diagnosis, plan, blocked.reason if blocked else decision.reason)
 
     def _look(self, group: Sequence[Incident]) -> _Result:
         service = self._service_of(group[0])
@@ -196,13 +220,8 @@ class Pipeline:
         return itl, whole.step if isinstance(whole, FittedStep) else None
 
     def _decide(self, group: Sequence[Incident], diagnosis: Diagnosis, plan: Plan) -> _Result:
-        now, recent = self._clock.now(), self._store.recent_for(plan.service)
-        finished = max((one.updated_at for one in recent if one.state in _CARRIED_OUT), default=None)
-        policy, managed = self._policy(plan.service), len(self._inventory.targets(plan.service))
-        active = self._store.active_for(plan.service)
-        decision = admit(plan, policy, managed=managed, active=active, last_finished_at=finished, now=now)
-        if decision.allowed and decision.approval == "none" and plan.change is not None:
-            plan = plan.model_copy(update={"withheld": decision.reason})
+        plan, decision = self._admitted(plan)
+        now, policy, recent = self._clock.now(), self._policy(plan.service), self._store.recent_for(plan.service)
         if known := self._same_advice(plan, recent, frozenset(incident.workflow_id for incident in group)):
             return _Result(IncidentOutcome.ADVISED, f"advised already: {plan.title}", _RECHECK, known.id)
         if not decision.allowed:
@@ -215,6 +234,21 @@ class Pipeline:
             events.append(approved)
         outcome = IncidentOutcome.ADVISED if workflow.state is WorkflowState.ADVISED else IncidentOutcome.PLANNED
         return _Result(outcome, plan.title, _RECHECK, workflow.id, workflow, tuple(events))
+
+    def _admitted(self, plan: Plan) -> tuple[Plan, Decision]:
+        """What the policy says of the plan; one that only a person can carry out says so from then on."""
+        recent = self._store.recent_for(plan.service)
+        decision = admit(
+            plan,
+            self._policy(plan.service),
+            managed=len(self._inventory.targets(plan.service)),
+            active=self._store.active_for(plan.service),
+            last_finished_at=max((one.updated_at for one in recent if one.state in _CARRIED_OUT), default=None),
+            now=self._clock.now(),
+        )
+        if decision.allowed and decision.approval == "none" and plan.change is not None:
+            plan = plan.model_copy(update={"withheld": decision.reason})
+        return plan, decision
 
     def _same_advice(self, plan: Plan, recent: Sequence[Workflow], answers: frozenset[str | None]) -> Workflow | None:
         """Advice of this very kind that was given for these incidents, or within the cool-down."""

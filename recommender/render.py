@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from recommender.render_plan import lines, plan_parts
+from recommender.render_plan import lines, plan_parts, show_parts
 from recommender.terminal import show_table
 
 _COLOURS = {
@@ -42,16 +42,12 @@ def show_one(console: Console, workflow: Mapping[str, Any]) -> None:
     console.print(Text(_title(workflow), "bold"))
     if workflow.get("reason"):
         console.print(Text(str(workflow["reason"])))
-    for title, part in (
-        *plan_parts(plan),
+    told = (
         ("Replicas", _replicas(workflow)),
         ("Verdicts", _verdicts(workflow)),
         ("History", _history(workflow)),
-    ):
-        if part is not None:
-            console.print()
-            console.print(Text(title, "bold underline"))
-            console.print(part)
+    )
+    show_parts(console, (*plan_parts(plan), *told))
 
 
 def _state(workflow: Mapping[str, Any]) -> Text:

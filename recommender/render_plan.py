@@ -6,7 +6,7 @@ Text from the API is data: it never becomes markup.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from recommender.wording import metric_name
@@ -25,6 +25,15 @@ def plan_parts(plan: Mapping[str, Any]) -> tuple[tuple[str, RenderableType | Non
         ("As a patch", _patches(plan.get("patches", ()))),
         ("Alternatives", lines(f"{one['playbook']} {one['title']}: {one['reason']}" for one in plan["alternatives"])),
     )
+
+
+def show_parts(console: Console, parts: Iterable[tuple[str, RenderableType | None]]) -> None:
+    """Each part that there is under its title."""
+    for title, part in parts:
+        if part is not None:
+            console.print()
+            console.print(Text(title, "bold underline"))
+            console.print(part)
 
 
 def lines(texts: Iterable[object]) -> RenderableType | None:

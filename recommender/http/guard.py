@@ -31,6 +31,7 @@ ACCESS: dict[str, Role | None] = {
     "services.services": Role.VIEWER,
     "services.service": Role.VIEWER,
     "services.diagnosis": Role.VIEWER,
+    "services.plan": Role.VIEWER,
     "services.evidence": Role.VIEWER,
     "effects.effects": Role.VIEWER,
     "whatif.whatif": Role.VIEWER,

@@ -1,4 +1,4 @@
-"""Services of the inventory, and their diagnosis now."""
+"""Services of the inventory, their diagnosis and their plan now."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from recommender.http.context import context
 from recommender.http.guard import SECURITY
 from recommender.http.problems import Problem
 from recommender.inventory import ServiceConfig
-from recommender.model import Diagnosis, Evidence, Workflow
+from recommender.model import Diagnosis, Evidence, Plan, Workflow
 
 api = APIBlueprint(
     "services", __name__, url_prefix="/api/v1/services", abp_tags=[Tag(name="services")], abp_security=SECURITY
@@ -59,6 +59,14 @@ class DiagnosisView(BaseModel):
     evidence: Evidence
 
 
+class ProposalView(BaseModel):
+    """What would be planned now."""
+
+    diagnosis: Diagnosis
+    plan: Plan | None = Field(description="Null where nothing is to be done; its change is null where it is advice.")
+    admission: str = Field(description="What the policy would make of it, and why.")
+
+
 @api.get("", summary="List services", responses={200: ServiceList})
 def services() -> dict[str, Any]:
     """Services of the inventory, by name."""
@@ -86,6 +94,13 @@ def diagnosis(path: ServicePath) -> dict[str, Any]:
     """Reads Prometheus now; a service need not be in the inventory."""
     seen, found = context().pipeline.diagnosis(path.name)
     return DiagnosisView(diagnosis=found, evidence=seen).model_dump(mode="json")
+
+
+@api.get("/<name>/plan", summary="Plan now", responses={200: ProposalView, 404: Problem, 503: Problem})
+def plan(path: ServicePath) -> dict[str, Any]:
+    """Reads Prometheus now and makes the plan that an alert would bring. Nothing is stored, and nothing changed."""
+    found = context().pipeline.proposal(path.name)
+    return ProposalView(diagnosis=found.diagnosis, plan=found.plan, admission=found.admission).model_dump(mode="json")
 
 
 def _view(name: str, config: ServiceConfig) -> ServiceView:

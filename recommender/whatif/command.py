@@ -9,7 +9,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from recommender.client import ApiClient, ApiError
+from recommender.client import ApiClient, ApiError, read_token
 from recommender.errors import RecommenderError
 from recommender.inventory_file import load_inventory
 from recommender.model import KnobValue
@@ -93,7 +93,7 @@ def whatif(
     try:
         if prometheus is None:
             answer = WhatIf.model_validate(
-                ApiClient(url, _token(token_file) or token).what_if(service, wish.model_dump(exclude_none=True))
+                ApiClient(url, read_token(token_file) or token).what_if(service, wish.model_dump(exclude_none=True))
             )
         else:
             place = Place(
@@ -120,8 +120,12 @@ def _wish(settings: tuple[str, ...], loads: tuple[str, ...], instance: str | Non
     try:
         return Wish(settings=values, load=LoadWish.model_validate(given), instance=instance)
     except ValidationError as exc:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in exc.errors())
-        raise click.UsageError(wrong) from exc
+        wrong = (f"--load {'.'.join(map(str, one['loc']))}: {_wrong(one['type'], one['msg'])}" for one in exc.errors())
+        raise click.UsageError("; ".join(wrong)) from exc
+
+
+def _wrong(kind: str, message: str) -> str:
+    return f"there is none; it takes {', '.join(LoadWish.model_fields)}" if kind == "extra_forbidden" else message
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
@@ -143,12 +147,3 @@ def _value(written: str) -> KnobValue:
     except ValueError:
         return written
     return value if isinstance(value, bool | int | float) else written
-
-
-def _token(file: Path | None) -> str | None:
-    if file is None:
-        return None
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError as exc:
-        raise click.ClickException(f"cannot read the token file {file}: {exc.strerror}") from exc

@@ -14,6 +14,7 @@ CLOSED = [
     ("GET", "/api/v1/services", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/services/chat", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/services/chat/diagnosis", {"viewer", "approver", "admin"}),
+    ("GET", "/api/v1/services/chat/plan", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/services/chat/evidence", {"viewer", "approver", "admin"}),
     ("POST", "/api/v1/services/chat/whatif", {"viewer", "approver", "admin"}),
     ("GET", "/api/v1/workflows", {"viewer", "approver", "admin"}),

@@ -72,6 +72,44 @@ def test_workflows_are_given_as_the_api_gives_them(api: Live, planned: dict[str,
     assert shown == api.get(f"/workflows/{workflow_id}")
 
 
+def test_a_plan_is_made_without_an_alert_and_nothing_is_stored(intake: Live) -> None:
+    environment = {"OPTIINFRA_URL": intake.url, "OPTIINFRA_TOKEN": token("viewer")}
+    told = run("plan", "chat", "--format", "json", **environment).output
+    given = json.loads(told[told.rindex("\n{\n") :])  # the recommender of this process logs before it
+    assert given["diagnosis"]["status"] == "diagnosed"
+    new = given["plan"]["change"]["new"]
+    shown = run("plan", "chat", **environment)
+    assert shown.exit_code == 0, shown.output
+    for part in ("keeps requests waiting on", f"--max-num-seqs  8 → {new}", "A person decides", "Formula: "):
+        assert part in shown.output
+    patch = run("plan", "chat", "--patch", "cli", **environment)
+    assert patch.output.endswith(f"\n--max-num-seqs {new}\n")
+    assert "### Plan: Raise the batch limit" in run("plan", "chat", "--format", "markdown", **environment).output
+    assert intake.get("/workflows")["workflows"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (
+            ["chat", "--patch", "environment"],
+            3,
+            "No patch environment: it has engine-config, cli, helm-values, compose",
+        ),
+        (["direct"], 3, "No plan: nothing is to be done."),
+        (["direct", "--patch", "cli"], 3, "No patch cli: "),
+        (["nobody"], 1, "neither the inventory nor Prometheus has a service 'nobody'"),
+        (["chat", "--at", "2026-01-01"], 2, "--at goes with --prometheus"),
+        (["chat", "--prometheus", "somewhere"], 2, "write it with its scheme"),
+        (["chat", "--patch", "words"], 2, "helm-values"),
+        ([], 2, "SERVICE"),
+    ],
+)
+def test_no_change_is_status_3_and_wrong_usage_2(intake: Live, arguments: list[str], status: int, said: str) -> None:
+    result = run("plan", *arguments, OPTIINFRA_URL=intake.url, OPTIINFRA_TOKEN=token("viewer"))
+    assert (result.exit_code, said in result.output) == (status, True), result.output
+
+
 def test_the_shown_text_is_never_markup(api: Live, planned: dict[str, str]) -> None:
     workflow_id = the_id(api)
     run("workflows", "reject", workflow_id, "--comment", "[bold]no[/] [link=http://x]y", **planned)

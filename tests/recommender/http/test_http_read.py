@@ -4,7 +4,7 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.recommender.foundation.live import Live
+from tests.recommender.foundation.live import Live, eventually
 
 
 def test_services_are_those_of_the_inventory(intake: Live) -> None:
@@ -22,6 +22,19 @@ def test_the_diagnosis_reads_prometheus_now(intake: Live) -> None:
     assert found["diagnosis"]["findings"][0]["bottleneck"] == "admission_limited"
     assert found["evidence"]["replica_readings"]["127.0.0.1:9001"]
     assert found["diagnosis"]["findings"][0]["role"] == "root"
+
+
+def test_the_plan_of_now_says_what_the_policy_makes_of_it(api: Live) -> None:
+    first = api.get("/services/chat/plan")
+    assert first["admission"] == "A person decides: the policy is manual approval."
+    assert api.get("/workflows")["workflows"] == []
+    api.notify()
+    (workflow,) = eventually(lambda: api.get("/workflows")["workflows"])
+    then = api.get("/services/chat/plan")
+    assert then["plan"]["change"] == workflow["plan"]["change"]
+    assert then["admission"] == f"workflow {workflow['id']} of chat is pending_approval"
+    assert api.call("GET", "/api/v1/services/nobody/plan").status_code == 404
+    assert api.call("GET", "/api/v1/services/chat/plan", None).status_code == 401
 
 
 def test_the_evidence_can_be_read_by_itself(intake: Live) -> None:

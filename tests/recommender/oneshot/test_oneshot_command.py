@@ -119,6 +119,16 @@ def test_the_inventory_makes_it_a_plan_with_names_and_objectives_of_its_own(past
     assert re.search(r"expected TTFT p95: 0.05 to 0.97 times as much, most likely \S+; now 4.88 s, so 244 ms to ", told)
 
 
+def test_plan_reads_a_prometheus_itself(past: str, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(INVENTORY, encoding="utf-8")
+    asked = ("--prometheus", past, "--at", str(AT), "--inventory", str(inventory))
+    patch = CliRunner().invoke(optiinfra, ["plan", "chat", *asked, "--patch", "engine-config"])
+    assert (patch.exit_code, patch.stdout[:14]) == (0, "max-num-seqs: "), patch.output
+    nothing = CliRunner().invoke(optiinfra, ["plan", "idle", *asked])
+    assert (nothing.exit_code, "No plan: nothing is to be done." in nothing.stdout) == (3, True), nothing.output
+
+
 def test_json_is_stable_and_says_what_was_read(past: str) -> None:
     first, second = (call(past, "--service", "idle", "--format", "json") for _ in range(2))
     assert first.stdout == second.stdout
