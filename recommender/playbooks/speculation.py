@@ -53,8 +53,8 @@ def _speculates(evidence: Evidence, finding: Finding) -> float | None:
     return None if not drafted or accepted is None else min(1.0, accepted / drafted)
 
 
-def _gain(share: float, tokens: int, running: float | None, context: PlanContext) -> Sized | NotApplicable:
-    """S with `tokens` drafted, at the acceptance of a token that `share` shows."""
+def gain_of(share: float, tokens: int, running: float | None, context: PlanContext) -> Sized | NotApplicable:
+    """S, tokens per second with speculation over without, with `tokens` drafted of which each is accepted by `share`."""
     cost = context.tuning.speculation_draft_cost
     return speed_up(share, tokens, running, ridge(context), draft_cost=cost)
 
@@ -63,7 +63,7 @@ def _start(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
     if why := _against(evidence, finding, context):
         return NotApplicable(why)
     tuning, running, limit = context.tuning, value(evidence, finding, _RUNNING), ridge(context)
-    gain = _gain(tuning.speculation_acceptance, tuning.speculative_tokens, running, context)
+    gain = gain_of(tuning.speculation_acceptance, tuning.speculative_tokens, running, context)
     if running is not None and running < 1:
         return NotApplicable("nothing runs: there is no token to be made faster")
     if isinstance(gain, NotApplicable) or limit is None or running is None:
@@ -141,7 +141,7 @@ def _shorten(evidence: Evidence, finding: Finding, context: PlanContext) -> Chan
             return NotApplicable("how many tokens are drafted at a time is unknown")
         tokens = int(old)
         each = acceptance_of(share, tokens)
-        gains = {k: _gain(each, k, running, context) for k in range(1, tokens + 1)}
+        gains = {k: gain_of(each, k, running, context) for k in range(1, tokens + 1)}
         known = {k: gain for k, gain in gains.items() if isinstance(gain, Sized)}
         if len(known) < tokens:
             return NotApplicable("the GPU, the type of its weights or the batch is unknown, so the speed-up is")
@@ -174,7 +174,7 @@ def _stop(evidence: Evidence, finding: Finding, context: PlanContext) -> Change 
         ),
         tuning.speculative_tokens,
     )
-    gain = _gain(acceptance_of(share, tokens), tokens, running, context)
+    gain = gain_of(acceptance_of(share, tokens), tokens, running, context)
     told = f"{figure(share, 'ratio')} of the drafted tokens are accepted with up to {figure(running)} requests"
     slower = isinstance(gain, Sized) and gain.value < _BREAK_EVEN
     if share >= tuning.speculation_min_acceptance and not slower:
@@ -202,8 +202,8 @@ def _effects(change: Change, evidence: Evidence, canary: str, context: PlanConte
     tokens = int(change.old) if change.knob == "speculative_tokens" else context.tuning.speculative_tokens
     each = acceptance_of(share, tokens) if drafted else share
     running = evidence.value(_RUNNING, canary)
-    now = _gain(each, tokens, running, context)
-    after = _gain(each, int(change.new), running, context) if change.knob == "speculative_tokens" else now
+    now = gain_of(each, tokens, running, context)
+    after = gain_of(each, int(change.new), running, context) if change.knob == "speculative_tokens" else now
     least = 1 + context.verification.min_improvement
     ratio = 1.4  # where no S can be said: the least slow-down that was measured at high load
     if isinstance(now, Sized) and isinstance(after, Sized):

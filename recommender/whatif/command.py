@@ -18,7 +18,7 @@ from recommender.oneshot.options import access_options, checked_url, moment
 from recommender.oneshot.report import Source
 from recommender.whatif.direct import Place, ask_directly
 from recommender.whatif.model import LoadWish, WhatIf, Wish
-from recommender.whatif.text import text
+from recommender.whatif.text import markdown, text
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _NOT_ENOUGH = 3  # as `optiinfra diagnose` has it
@@ -45,7 +45,7 @@ Exit status: 0 predicted, 1 failed or refused, 2 wrong usage, 3 something is unk
     help="Another load of one replica: prompt_tokens, output_tokens, arrivals_per_second, clients, prefix_hit_ratio.",
 )
 @click.option("--instance", help="The replica, host:port; the busiest one otherwise.")
-@click.option("--format", "shape", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--format", "shape", type=click.Choice(["text", "json", "markdown"]), default="text", show_default=True)
 @click.option("--url", default="http://127.0.0.1:8002", envvar="OPTIINFRA_URL", show_envvar=True, show_default=True)
 @click.option("--token-file", type=_FILE, envvar="OPTIINFRA_TOKEN_FILE", show_envvar=True, help="File with your token.")
 @click.option("--token", envvar="OPTIINFRA_TOKEN", show_envvar=True, help="Your token; a file is safer.", hidden=True)
@@ -107,7 +107,8 @@ def whatif(
                 answer = ask_directly(client, service, wish, place)
     except (RecommenderError, ApiError) as exc:
         raise click.ClickException(str(exc)) from exc
-    click.echo(answer.model_dump_json(indent=2) + "\n" if shape == "json" else text(answer), nl=False)
+    shown = {"text": text, "markdown": markdown, "json": lambda found: found.model_dump_json(indent=2) + "\n"}
+    click.echo(shown[shape](answer), nl=False)
     if answer.limited_by_after is None:
         sys.exit(_NOT_ENOUGH)
 

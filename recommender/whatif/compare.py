@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 
 from recommender.errors import NotFound
 from recommender.feasibility import capacity_after, prove_all, setup_of
 from recommender.model import Ask, Evidence, KnobValue
 from recommender.playbooks import PlanContext
 from recommender.sizing import NotApplicable
+from recommender.sizing.batch import held_tokens
 from recommender.sizing.fit import FittedStep
-from recommender.sizing.load import EngineShape, Prediction, Workload
+from recommender.sizing.load import EngineShape, Workload
 from recommender.sizing.memory import ENGINE_MEMORY, Share
 from recommender.sizing.predict import slowest
+from recommender.sizing.ranges import Ranged, Steps, predict_range
+from recommender.whatif.effects import Point, Question, Unknown, effect_of
 from recommender.whatif.inputs import Gathered, busiest, gather
 from recommender.whatif.metrics import ITL, LARGE_ERROR, far_off, metrics
 from recommender.whatif.model import Input, LoadWish, Metric, WhatIf, Wish
-from recommender.whatif.settings import MODELLED, check
-from recommender.whatif.steps import Steps, after_types, facts_after, steps_of
+from recommender.whatif.settings import check
+from recommender.whatif.steps import steps_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,9 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
     found = gather(evidence, context, instance, wish.load)
     memory = prove_all(context.engine or "", context.facts, found.settings, changes, kv_capacity_tokens=found.capacity)
     now, text = _now(found, evidence, context, fitted, instance)
-    after = None if now is None else _after(now, changes, found, context, wish)
-    found.notes += [
-        f"The prediction does not know what {one.knob} does; its figures leave it out."
-        for one in settings
-        if not one.modelled
-    ]
-    if more := _more_gpus(changes, context):
+    effects: dict[str, str] = {}
+    after = None if now is None else _after(now, changes, found, _Asked(evidence, context, instance, wish), effects)
+    if more := _more_gpus(changes, found.settings, context):
         found.notes.append(more)
     metrics, limits = _metrics(now, after, evidence, instance, found)
     return WhatIf(
@@ -59,7 +59,7 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
         at=evidence.at,
         engine=context.engine or "",
         engine_version=context.engine_version,
-        settings=settings,
+        settings=tuple(one.model_copy(update={"effect": effects.get(one.knob, "")}) for one in settings),
         load=found.load_text,
         load_after=", ".join(f"{name} {value:g}" for name, value in _given(wish)),
         step=text,
@@ -73,12 +73,16 @@ def what_if(wish: Wish, evidence: Evidence, context: PlanContext, fitted: Fitted
     )
 
 
-def _more_gpus(changes: Mapping[str, KnobValue], context: PlanContext) -> str:
+def _more_gpus(changes: Mapping[str, KnobValue], settings: Mapping[str, KnobValue], context: PlanContext) -> str:
     """What a replica must have and does not; empty where it has it, or where that is unknown."""
-    ranks, there = changes.get("tensor_parallel_size"), context.facts.gpus_per_replica
-    if not isinstance(ranks, int) or there is None or ranks <= there:
+    there = context.facts.gpus_per_replica
+    if not changes.keys() & set(_OF_GPUS) or there is None:
         return ""
-    return f"It takes {ranks} GPUs a replica, which has {there}."
+    needed = prod(_int({**settings, **changes}, name, 1) for name in _OF_GPUS)
+    return f"It takes {needed} GPUs a replica, which has {there}." if needed > there else ""
+
+
+_OF_GPUS = ("tensor_parallel_size", "pipeline_parallel_size")
 
 
 def _named(instance: str | None) -> str:
@@ -104,20 +108,34 @@ def _now(
     return _Point(found.shape, found.load, steps[0]), steps[1]
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked at."""
+
+    evidence: Evidence
+    context: PlanContext
+    instance: str
+    wish: Wish
+
+
 def _after(
-    now: _Point, changes: Mapping[str, KnobValue], found: Gathered, context: PlanContext, wish: Wish
+    now: _Point, changes: Mapping[str, KnobValue], found: Gathered, asked: _Asked, effects: dict[str, str]
 ) -> _Point | None:
-    """The point with the changes; None, with an ask, where one of them does what is not known."""
-    known = {name: value for name, value in changes.items() if name in MODELLED}
+    """The point with the changes; None, with an ask, where one of them does what is not known.
+
+    `effects` is told what each change does to a step.
+    """
+    context, wish = asked.context, asked.wish
+    steps = _steps_after(now, changes, found, asked, effects)
     capacity = capacity_after(
-        context.engine or "", context.facts, found.settings, known, kv_capacity_tokens=found.capacity
+        context.engine or "", context.facts, found.settings, changes, kv_capacity_tokens=found.capacity
     )
     fixed = changes.get("kv_cache_capacity_tokens")
     if isinstance(fixed, int):
         capacity = min(float(fixed), capacity) if capacity is not None else float(fixed)
     if capacity is None:
         setup = setup_of(context.engine or "", context.facts, {**found.settings, **changes})
-        found.asks += context.asks(*setup.missing())
+        found.asks += [one for one in context.asks(*setup.missing()) if one.fact not in changes]
         found.notes.append("What the change makes of the KV cache cannot be said: see what is to be told.")
         return None
     shape = replace(
@@ -134,7 +152,6 @@ def _after(
         if longest > own:
             found.notes.append(f"Requests of {longest:.0f} tokens do not fit slots of {own:.0f}.")
             return None
-    steps = _steps_after(now, changes, found, context)
     return None if load is None or steps is None else _Point(shape, load, steps)
 
 
@@ -177,22 +194,49 @@ def _wished(load: Workload, wish: LoadWish) -> Workload:
     )
 
 
-def _steps_after(now: _Point, changes: Mapping[str, KnobValue], found: Gathered, context: PlanContext) -> Steps | None:
-    if not changes.keys() & {"kv_cache_dtype", "weight_quantization"}:
-        return now.steps
-    setup = setup_of(
-        context.engine or "",
-        facts_after(context.facts, changes, None, None),
-        {**found.settings, **changes},
-    )
-    after = facts_after(context.facts, changes, setup.kv_dtype, setup.weight_dtype)
-    steps = after_types(now.steps, context.facts, after, now.load)
-    if isinstance(steps, NotApplicable):
-        found.asks += context.facts.asks
-        found.notes.append(f"What other types make of a step cannot be said: {steps.reason}.")
-        return None
-    found.notes.append("Other types may change answers: a quality gate decides before a roll-out.")
+def _steps_after(
+    now: _Point, changes: Mapping[str, KnobValue], found: Gathered, asked: _Asked, effects: dict[str, str]
+) -> Steps | None:
+    """The step with the changes, one after the other; None where one of them does what is not known."""
+    steps: Steps | None = now.steps
+    point = _point(now)
+    for name, value in changes.items():
+        effect = effect_of(
+            Question(
+                knob=name,
+                new=value,
+                changes=changes,
+                settings=found.settings,
+                facts=asked.context.facts,
+                evidence=asked.evidence,
+                instance=asked.instance,
+                context=asked.context,
+                point=point,
+                hits_given=asked.wish.load.prefix_hit_ratio is not None,
+            )
+        )
+        if isinstance(effect, Unknown):
+            found.notes.append(f"What {name} makes of these figures is unknown: {effect.reason}.")
+            found.asks += effect.asks
+            steps = None
+        elif effect is not None:
+            effects[name] = effect.source
+            steps = None if steps is None else effect.on(steps)
+    if changes.keys() & {"kv_cache_dtype", "weight_quantization"}:
+        found.notes.append("Other types may change answers: a quality gate decides before a roll-out.")
+    if changes.keys() & {"speculative_decoding", "speculative_tokens"}:
+        found.notes.append(
+            "Under speculation ITL is the time of a token; engines tell that of what they stream at once."
+        )
     return steps
+
+
+def _point(now: _Point) -> Point:
+    try:
+        running = slowest(now.shape, now.steps.likely, now.load).running
+    except ValueError:
+        running = 1.0  # nothing can run like this, as is said where it is predicted
+    return Point(running, held_tokens(now.load, now.shape), now.load.prompt_tokens, now.steps.likely)
 
 
 def _metrics(
@@ -209,12 +253,12 @@ def _metrics(
             f"At the present point the model is more than {100 * LARGE_ERROR:.0f} % off in {', '.join(off)}: take the "
             "direction, not the figures."
         )
-    return lines, (predicted.limited_by, None if then is None else then.limited_by)
+    return lines, (predicted.likely.limited_by, None if then is None else then.likely.limited_by)
 
 
-def _predict(point: _Point, found: Gathered) -> Prediction | None:
+def _predict(point: _Point, found: Gathered) -> Ranged | None:
     try:
-        return slowest(point.shape, point.steps, point.load)
+        return predict_range(point.shape, point.steps, point.load)
     except ValueError as exc:
         found.notes.append(f"Nothing can run like this: {exc}.")
         return None

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from recommender.model import Evidence
-from recommender.sizing.load import Prediction
+from recommender.sizing.ranges import Range, Ranged
 from recommender.whatif.model import Metric
 
 ITL = "replica:llm_itl_seconds:mean_5m"
@@ -36,7 +37,7 @@ _FIGURES = (
 )
 
 
-def metrics(now: Prediction, after: Prediction | None, evidence: Evidence, instance: str) -> tuple[Metric, ...]:
+def metrics(now: Ranged, after: Ranged | None, evidence: Evidence, instance: str) -> tuple[Metric, ...]:
     """All lines, in the order of the answer."""
     return tuple(_line(figure, now, after, evidence, instance) for figure in _FIGURES)
 
@@ -48,27 +49,55 @@ def far_off(lines: Iterable[Metric]) -> tuple[str, ...]:
     )
 
 
-def _line(figure: _Figure, now: Prediction, after: Prediction | None, evidence: Evidence, instance: str) -> Metric:
+def _line(figure: _Figure, now: Ranged, after: Ranged | None, evidence: Evidence, instance: str) -> Metric:
     reading = evidence.replica_readings.get(instance, {}).get(figure.signal)
     measured = None if reading is None else reading.value
-    ours = getattr(now, figure.name)
-    theirs = None if after is None else getattr(after, figure.name)
+    ours = now.ranges[figure.name]
+    theirs = _UNKNOWN if after is None else after.ranges[figure.name]
+    grows = after is not None and theirs.mid is None
+    expected = _expected(measured, ours, theirs, figure.most)
+    objective = evidence.objectives.get(figure.objective) if figure.objective else None
     return Metric(
         name=figure.name,
         unit=figure.unit,
         query="" if reading is None else reading.query,
         measured=measured,
-        now=ours,
-        after=theirs,
-        error=ours / measured - 1 if ours is not None and measured else None,
-        expected=_expected(measured, ours, theirs, figure.most),
-        grows=after is not None and theirs is None,
-        objective=evidence.objectives.get(figure.objective) if figure.objective else None,
+        now=ours.mid,
+        now_low=ours.low,
+        now_high=ours.high,
+        after=theirs.mid,
+        after_low=theirs.low,
+        after_high=theirs.high,
+        error=ours.mid / measured - 1 if ours.mid is not None and measured else None,
+        expected=expected.mid,
+        expected_low=expected.low,
+        expected_high=expected.high,
+        grows=grows,
+        objective=objective,
+        objective_met=_met(expected, objective, grows=grows),
     )
 
 
-def _expected(measured: float | None, now: float | None, after: float | None, most: float | None) -> float | None:
-    if measured is None or after is None:
+_UNKNOWN = Range(None, None, None)
+
+
+def _expected(measured: float | None, now: Range, after: Range, most: float | None) -> Range:
+    """What is measured, times each end of the prediction after over the likely one now."""
+    if measured is None:
+        return _UNKNOWN
+    factor = measured / now.mid if now.mid and measured > 0 else 1.0
+    found = (None if end is None else end * factor for end in (after.low, after.mid, after.high))
+    return Range(*(end if end is None or most is None else min(most, end) for end in found))
+
+
+def _met(expected: Range, objective: float | None, *, grows: bool) -> Literal["yes", "likely", "unlikely", "no"] | None:
+    """Whether an upper bound is kept: surely where all of the range keeps it."""
+    if objective is None:
         return None
-    value = measured * after / now if now and measured > 0 else after
-    return value if most is None else min(most, value)
+    if grows:
+        return "no" if expected.low is None or expected.low > objective else "unlikely"
+    if expected.mid is None or expected.low is None:
+        return None
+    if expected.mid <= objective:
+        return "yes" if expected.high is not None and expected.high <= objective else "likely"
+    return "unlikely" if expected.low <= objective else "no"

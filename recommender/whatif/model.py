@@ -44,6 +44,7 @@ class Setting(Model):
     risk: Risk
     cost: str
     modelled: bool  # whether the prediction knows what it does
+    effect: str = ""  # what it does to a step, and where that is from; empty: it moves limits, load or memory alone
 
 
 class Input(Model):
@@ -73,6 +74,13 @@ class Metric(Model):
     after: float | None
     error: float | None
     expected: float | None
+    now_low: float | None = None
+    now_high: float | None = None
+    after_low: float | None = None
+    after_high: float | None = None
+    expected_low: float | None = None
+    expected_high: float | None = None
+    objective_met: Literal["yes", "likely", "unlikely", "no"] | None = None  # by the expected range; None: unknown
     grows: bool = False
     objective: float | None = None
 

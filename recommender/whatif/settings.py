@@ -4,25 +4,8 @@ from recommender.errors import Refused
 from recommender.knobs import Knob
 from recommender.model import Apply, Evidence, KnobValue
 from recommender.playbooks import PlanContext
+from recommender.whatif.effects import MODELLED
 from recommender.whatif.model import Setting
-
-# What `effects.apply` knows to do with; anything else is legal to ask and changes no figure.
-MODELLED = frozenset(
-    {
-        "max_running_requests",
-        "max_batched_tokens",
-        "chunked_prefill",
-        "capacity_policy",
-        "prefix_caching",
-        "kv_cache_memory_fraction",
-        "kv_cache_memory_bytes",
-        "kv_cache_capacity_tokens",
-        "kv_cache_dtype",
-        "weight_quantization",
-        "context_tokens",
-        "max_model_length_tokens",
-    }
-)
 
 
 def check(wish: dict[str, KnobValue], evidence: Evidence, context: PlanContext, instance: str) -> tuple[Setting, ...]:

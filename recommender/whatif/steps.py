@@ -1,20 +1,19 @@
 """The step that a prediction goes by: fitted from the service's own history, else the roofline set to what is seen."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from recommender.facts import ServiceFacts
-from recommender.model import KnobValue
 from recommender.sizing import NotApplicable
 from recommender.sizing.dtypes import KV_DTYPES, WEIGHT_DTYPES
 from recommender.sizing.fit import FittedStep
 from recommender.sizing.footprint import kv_bytes_per_token, model_weight_bytes
 from recommender.sizing.load import EngineShape, StepModel, Workload
 from recommender.sizing.predict import slowest
+from recommender.sizing.ranges import STEP_ERROR, Steps, scaled
 from recommender.sizing.roofline import Roofline, efficiency, kappa
 
 _KAPPA = (0.5, 4.0)  # tuning §2.2: 1.0-1.5 is healthy, above 2 host-bound; beyond these the facts are not this engine's
-Steps = tuple[StepModel, ...]  # each a floor of the step's time: the slowest one holds
+_ROOFLINE_ERROR = 0.10  # of a step by the roofline: its efficiencies are guesses, set by one point [guess]
 
 
 def roofline_of(facts: ServiceFacts) -> Roofline | NotApplicable:
@@ -67,8 +66,8 @@ def steps_of(
             f"ITL is {ratio:.2g} times what the roofline of {facts.gpu.name if facts.gpu else 'the GPU'} allows: the "
             "facts are not those of what runs, or the engine is held up by its host"
         )
-    scaled = tuple(StepModel(*(ratio * term for term in _terms(model))) for model in models)
-    return scaled, f"roofline of the model and GPU, times {ratio:.2f} to give the present ITL ({fitted.reason})"
+    step = Steps.of(*scaled(models, ratio), error=_ROOFLINE_ERROR)
+    return step, f"roofline of the model and GPU, times {ratio:.2f} to give the present ITL ({fitted.reason})"
 
 
 def _completed(
@@ -84,45 +83,16 @@ def _completed(
         f"{told}; fitted to {fitted.points} points of the last day, half of them within "
         f"{100 * fitted.median_error:.1f} %"
     )
+    error = max(STEP_ERROR, fitted.median_error)
     if "gamma" not in fitted.unknown:
-        return (step,), text
+        return Steps.of(step, error=error), text
     if isinstance(roofline, NotApplicable):
         return NotApplicable(
             f"what a prompt token costs cannot be told from the last day ({fitted.unknown['gamma']}), nor from a "
             f"roofline: {roofline.reason}"
         )
     gamma = roofline.prefill_token_seconds(load.prompt_tokens)
-    return (replace(step, gamma_seconds=gamma),), f"{text}; gamma {_time(gamma)} from the roofline"
-
-
-def after_types(steps: Steps, before: ServiceFacts, after: ServiceFacts, load: Workload) -> Steps | NotApplicable:
-    """The step with other types of weights or KV: each term times what the roofline makes of the two."""
-    old, new = roofline_of(before), roofline_of(after)
-    if isinstance(old, NotApplicable) or isinstance(new, NotApplicable):
-        return old if isinstance(old, NotApplicable) else new  # type: ignore[return-value]  # one of them is
-    pairs = list(zip(old.step_models(load.prompt_tokens), new.step_models(load.prompt_tokens), strict=True))
-    if len(steps) == len(pairs):
-        return tuple(
-            StepModel(*(_scaled(*terms) for terms in zip(_terms(step), _terms(ours), _terms(theirs), strict=True)))
-            for step, (ours, theirs) in zip(steps, pairs, strict=True)
-        )
-    (by_bytes, by_bytes_new), (by_arithmetic, by_arithmetic_new) = pairs
-    ratios = (
-        by_bytes_new.alpha_seconds / by_bytes.alpha_seconds,
-        1.0,  # what the batch costs beside KV is the host's, for the most part
-        by_arithmetic_new.gamma_seconds / by_arithmetic.gamma_seconds,
-        by_bytes_new.eta_seconds / by_bytes.eta_seconds,
-    )
-    return tuple(StepModel(*(term * ratio for term, ratio in zip(_terms(step), ratios, strict=True))) for step in steps)
-
-
-def facts_after(
-    facts: ServiceFacts, changes: Mapping[str, KnobValue], kv_dtype: str | None, weights: str | None
-) -> ServiceFacts:
-    """The facts with the types that the changes set."""
-    if "kv_cache_dtype" in changes:
-        facts = replace(facts, kv_dtype=kv_dtype)
-    return replace(facts, weight_dtype=weights) if "weight_quantization" in changes else facts
+    return Steps.of(replace(step, gamma_seconds=gamma), error=error), f"{text}; gamma {_time(gamma)} from the roofline"
 
 
 def _time(seconds: float) -> str:
@@ -131,7 +101,3 @@ def _time(seconds: float) -> str:
 
 def _terms(step: StepModel) -> tuple[float, float, float, float]:
     return step.alpha_seconds, step.beta_seconds, step.gamma_seconds, step.eta_seconds
-
-
-def _scaled(term: float, old: float, new: float) -> float:
-    return term * new / old if old > 0 else term

@@ -1,7 +1,9 @@
 """The answer for a person."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from recommender.diagnosis.text import escaped
 from recommender.figures import figure
 from recommender.model import KnobValue
 from recommender.whatif.model import Input, Metric, Setting, WhatIf
@@ -9,12 +11,36 @@ from recommender.whatif.model import Input, Metric, Setting, WhatIf
 _BYTES = frozenset({"kv_cache_memory_bytes", "kv_offload_bytes", "external_cache_bytes"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """Rows of cells under a head."""
+
+    head: tuple[str, ...]
+    rows: tuple[Sequence[str], ...]
+
+
 def text(answer: WhatIf) -> str:
     """The whole answer as lines of plain text."""
-    return "\n".join(_lines(answer)) + "\n"
+    lines: list[str] = []
+    for part in _parts(answer):
+        lines += [part] if isinstance(part, str) else _aligned(part)
+    return "\n".join(lines) + "\n"
 
 
-def _lines(answer: WhatIf) -> Iterator[str]:
+def markdown(answer: WhatIf) -> str:
+    """The whole answer as Markdown; what engines and people wrote is escaped."""
+    lines: list[str] = []
+    for part in _parts(answer):
+        if isinstance(part, str):
+            item = part.startswith("  ")
+            lines.append(f"- {escaped(part.strip())}" if item else escaped(part) + ("  " if part else ""))
+            continue
+        lines += ["| " + " | ".join(part.head) + " |", "| --- |" + " ---: |" * (len(part.head) - 1)]
+        lines += ["| " + " | ".join(escaped(cell) for cell in row) + " |" for row in part.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _parts(answer: WhatIf) -> Iterator[str | _Table]:
     version = answer.engine_version or "of unknown version"
     yield f"{answer.service}, replica {answer.instance} ({answer.engine} {version}), {answer.at:%Y-%m-%d %H:%M:%S} UTC"
     if answer.signals == "raw":
@@ -29,16 +55,18 @@ def _lines(answer: WhatIf) -> Iterator[str]:
         yield f"Memory: {verdict}; {answer.memory.text}"
     yield ""
     if answer.metrics:
-        yield from _table(
-            ("", "measured", "predicted now", "model error", "predicted after", "expected", "objective"),
-            [_metric(metric) for metric in answer.metrics],
+        yield _Table(
+            ("", "measured", "predicted now", "model error", "predicted after", "expected", "range", "objective"),
+            tuple(_metric(metric) for metric in answer.metrics),
         )
+        yield ""
         yield f"Limited by: {answer.limited_by or 'unknown'} now, {answer.limited_by_after or 'unknown'} after."
-        yield "Expected: what is measured times predicted after over predicted now."
+        yield "Expected: what is measured times predicted after over predicted now; range: low to high end of it, or of"
+        yield "what is predicted after where nothing is measured. It is wide where nobody can tell: near saturation."
     else:
         yield "No prediction: something is unknown that it cannot go without."
     yield ""
-    yield from _table(("from", "before", "after", "source"), [_input(row) for row in answer.inputs])
+    yield _Table(("from", "before", "after", "source"), tuple(_input(row) for row in answer.inputs))
     if answer.asks:
         yield ""
         yield "To be told:"
@@ -52,6 +80,8 @@ def _setting(setting: Setting) -> Iterator[str]:
     old = "unknown" if setting.old is None else _value(setting.knob, setting.old)
     yield f"{setting.knob}: {old} → {_value(setting.knob, setting.new)}   {_written(setting)}"
     yield f"    {setting.apply}, risk {setting.risk}: {setting.cost}"
+    if setting.effect:
+        yield f"    effect on a step: {setting.effect}"
 
 
 def _written(setting: Setting) -> str:
@@ -72,11 +102,6 @@ def _metric(metric: Metric) -> Sequence[str]:
     error = "" if metric.error is None else f"{100 * metric.error:+.1f} %"
     after = "grows" if metric.grows else figure(metric.after, metric.unit)
     expected = "grows" if metric.grows else figure(metric.expected, metric.unit)
-    objective = ""
-    if metric.objective is not None:
-        met = None if metric.expected is None else metric.expected <= metric.objective
-        verdict = {True: "met", False: "missed", None: "unknown"}[False if metric.grows else met]
-        objective = f"{figure(metric.objective, metric.unit)} {verdict}"
     return (
         metric.name,
         figure(metric.measured, metric.unit),
@@ -84,8 +109,28 @@ def _metric(metric: Metric) -> Sequence[str]:
         error,
         after,
         expected,
-        objective,
+        _range(metric),
+        _objective(metric),
     )
+
+
+def _range(metric: Metric) -> str:
+    ends = (metric.expected_low, metric.expected_high)
+    if metric.expected is None and not (metric.grows and metric.measured is not None):
+        ends = (metric.after_low, metric.after_high)
+    if metric.after is None and not metric.grows:
+        return ""
+    low, high = ("grows" if end is None else figure(end, metric.unit) for end in ends)
+    return low if low == high else f"{low} to {high}"
+
+
+_VERDICTS = {"yes": "met", "likely": "likely met", "unlikely": "likely missed", "no": "missed", None: "unknown"}
+
+
+def _objective(metric: Metric) -> str:
+    if metric.objective is None:
+        return ""
+    return f"{figure(metric.objective, metric.unit)} {_VERDICTS[metric.objective_met]}"
 
 
 def _input(row: Input) -> Sequence[str]:
@@ -95,8 +140,8 @@ def _input(row: Input) -> Sequence[str]:
     return (row.name, before, after, row.source)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    table = [head, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
-    for row in table:
+def _aligned(table: _Table) -> Iterator[str]:
+    rows = [table.head, *table.rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table.head))]
+    for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,0 +1,175 @@
+"""What a change of hardware, precision or speculation makes of an engine's step: fast, likely and slow ends.
+
+A service's own step is scaled term by term: by the roofline of its model and GPU where that says what a term is made
+of, and by the published effect where no roofline has it (tuning §2.2, §2.6, §2.7, P06). The two ends of what is
+published are the two ends here. All figures are the time of a term after the change over that before.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log2
+
+from recommender.gpus import Gpu
+from recommender.sizing.load import StepModel
+from recommender.sizing.parallelism import Parallelism, Traffic, scaling_efficiency
+from recommender.sizing.ranges import Steps
+from recommender.sizing.result import NotApplicable
+
+ONE_MACHINE = 8  # GPUs that one machine has at most: nothing is published of tensor parallelism over a network
+_OF_TWICE = (0.55, 0.60, 0.65)  # of the time, twice the GPUs over NVLink: P06 no. 6 [G]
+_GRAPHS = (1 / 1.5, 1 / 1.3, 1.0)  # of the time, graphs at the batch that runs: tuning §2.7
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """Time of one term after over before: at best, likely, at worst."""
+
+    fast: float = 1.0
+    likely: float = 1.0
+    slow: float = 1.0
+
+    @classmethod
+    def among(cls, likely: float, *others: float) -> "Factor":
+        """From the smallest to the largest of these."""
+        return cls(min(likely, *others), likely, max(likely, *others))
+
+
+@dataclass(frozen=True, slots=True)
+class StepEffect:
+    """What a change does to each term of `StepModel`, with where that is from."""
+
+    alpha: Factor = Factor()
+    beta: Factor = Factor()
+    gamma: Factor = Factor()
+    eta: Factor = Factor()
+    source: str = ""
+
+    def on(self, steps: Steps) -> Steps:
+        """The step with the change."""
+        fast, likely, slow = (
+            tuple(self._scaled(model, end) for model in models)
+            for end, models in (("fast", steps.fast), ("likely", steps.likely), ("slow", steps.slow))
+        )
+        return Steps(fast, likely, slow)
+
+    def _scaled(self, model: StepModel, end: str) -> StepModel:
+        return StepModel(
+            model.alpha_seconds * getattr(self.alpha, end),
+            model.beta_seconds * getattr(self.beta, end),
+            model.gamma_seconds * getattr(self.gamma, end),
+            model.eta_seconds * getattr(self.eta, end),
+        )
+
+
+def tensor_parallel(gpu: Gpu, degrees: tuple[int, int]) -> StepEffect | NotApplicable:
+    """Each layer over more, or fewer, GPUs of one machine.
+
+    With NVLink 0.55 to 0.65 of the time for twice the GPUs (P06 no. 6). Over PCIe what was measured there (§2.6):
+    decode by the balanced figure, prompts by that of prefill, at worst all by the worse one, at best as over NVLink.
+    What each request costs beside (beta) is the host's in part, and stays at worst.
+    """
+    old, new = degrees
+    if max(degrees) > ONE_MACHINE:
+        return NotApplicable(f"of more than {ONE_MACHINE} GPUs no figure is published: they are of several machines")
+    doublings = log2(new / old)
+    guess = Factor(*sorted(one**doublings for one in _OF_TWICE))
+    if gpu.nvlink:
+        each = Factor.among(_OF_TWICE[1] ** doublings, guess.fast, guess.slow)
+        source = f"{gpu.name} with NVLink: 0.55 to 0.65 of the time for twice the GPUs (tuning P06 no. 6) [guess]"
+        return StepEffect(each, _host(each), each, each, source)
+    found = [_over_pcie(Parallelism.TENSOR, traffic, degrees) for traffic in (Traffic.BALANCED, Traffic.PREFILL)]
+    reason = next((one.reason for one in found if isinstance(one, NotApplicable)), None)
+    if reason is not None:
+        return NotApplicable(reason)
+    decode, prefill = (one for one in found if not isinstance(one, NotApplicable))
+    each = Factor.among(decode, prefill, guess.fast, guess.slow)
+    return StepEffect(
+        each,
+        _host(each),
+        Factor.among(prefill, decode, guess.fast, guess.slow),
+        each,
+        f"{gpu.name} without NVLink: scaling measured over PCIe (tuning §2.6), at best as over NVLink (P06 no. 6)",
+    )
+
+
+def pipeline_parallel(degrees: tuple[int, int]) -> StepEffect | NotApplicable:
+    """Some layers on each GPU: a token passes all of them, so alpha stays; each computes its part of the batch.
+
+    At best nothing is lost between stages; at worst what was measured over PCIe (§2.6), and a prompt alone is no
+    faster.
+    """
+    old, new = degrees
+    lost = _over_pcie(Parallelism.PIPELINE, Traffic.BALANCED, degrees)
+    if isinstance(lost, NotApplicable):
+        return lost
+    share = old / new
+    # Of the time that an even split would take: what was gained beyond it came of the memory, which is counted apart.
+    wait = max(1.0, lost / share) if new > old else min(1.0, lost / share)
+    bubbles = Factor.among((1 + wait) / 2, 1.0, wait)
+    part = Factor(share * bubbles.fast, share * bubbles.likely, share * bubbles.slow)
+    return StepEffect(
+        bubbles,
+        part,
+        Factor.among(part.likely, part.fast, part.slow, bubbles.slow if new > old else part.slow),
+        part,
+        "stages compute their part of the batch at once (tuning §2.6: what was kept of it over PCIe, at worst)",
+    )
+
+
+def _over_pcie(kind: Parallelism, traffic: Traffic, degrees: tuple[int, int]) -> float | NotApplicable:
+    """Time at the second degree over that at the first: (n·efficiency)/(n'·efficiency')."""
+    rates = []
+    for degree in degrees:
+        kept = scaling_efficiency(degree, kind, traffic, nvlink=False)
+        if isinstance(kept, NotApplicable):
+            return kept
+        rates.append(degree * kept.value)
+    return rates[0] / rates[1]
+
+
+def _host(each: Factor) -> Factor:
+    """Of a term that is the host's in part: unchanged at one end, as the device's at the other."""
+    return Factor.among((1 + each.likely) / 2, 1.0, each.fast if each.likely < 1 else each.slow)
+
+
+def speculation(speed_ups: tuple[float, float, float], source: str) -> StepEffect:
+    """Tokens come `speed_ups` (slow, likely, fast) times as fast; prompts are computed as before."""
+    slow, likely, fast = speed_ups
+    each = Factor.among(1 / likely, 1 / slow, 1 / fast)
+    return StepEffect(alpha=each, beta=each, eta=each, source=source)
+
+
+def graphs(old: float, new: float, running: float) -> StepEffect:
+    """Graphs captured up to another batch: of use, or missed, where the batch that runs lies between the two."""
+    if (old < running) is (new < running):
+        return StepEffect(source=f"{running:.0f} requests run, on the same side of both sizes")
+    fast, likely, slow = _GRAPHS if new > old else tuple(1 / one for one in reversed(_GRAPHS))
+    each = Factor(fast, likely, slow)
+    return StepEffect(
+        alpha=each, beta=each, eta=each, source="graphs at the batch that runs gave up to 1.5 times (tuning §2.7)"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What is published of a type beside its bytes: time over that of 16 bits, at worst, and where that stands."""
+
+    weights: float = 1.0
+    prompts: float = 1.0
+    kv: float = 1.0
+    source: str = ""
+
+
+# The pessimistic ends; the optimistic one is what the bytes and operations allow.
+WEIGHTS: Mapping[int, Published] = {
+    8: Published(weights=0.75, prompts=0.7, source="P06 no. 3: 0.6 to 0.75 of the time of a token; P05 no. 5"),
+    4: Published(weights=0.6, source="P06 no. 3: 0.4 to 0.6 of the time of a token, to a batch of 16"),
+}
+KV = Published(weights=6.58 / 6.44, kv=0.80, source="tuning §2.2, §2.7: 0.54 to 0.80 of the time that reads KV")
+
+
+def fewer_bits(ratio: float, published: float) -> Factor:
+    """A term whose bytes or operations become `ratio`, of which at worst only `published` was gained, or is lost."""
+    if ratio == 1:
+        return Factor()
+    return Factor.among(ratio, published if ratio < 1 else 1 / published, ratio)
