@@ -1,7 +1,7 @@
 """The seams between the recommender's rooms: what a later stage asks of an earlier one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -53,6 +53,12 @@ class ReplicaTarget:
     ready_timeout_seconds: float = 300.0
     restart_timeout_seconds: float = 60.0
     may_restart_alone: bool = False  # the owner takes the outage of a service's only replica
+
+    def of(self, engine: str) -> "ReplicaTarget":
+        """The replica as far as settings of `engine` go: LMCache lives in it, and has a file of its own."""
+        if engine == self.engine or engine != "lmcache":
+            return self
+        return replace(self, engine=engine, config_file=self.lmcache_config_file, config_complete=False)
 
 
 @dataclass(frozen=True, slots=True)

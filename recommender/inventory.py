@@ -320,11 +320,8 @@ class Inventory(_Config):
                     path,
                     f"executor command needs {' and '.join(missing)} on every replica; add it or use executor dry_run",
                 )
-            elif str(replica.config_file).lower().endswith(".pbtxt"):
-                text = (
-                    "a model configuration of Triton is not changed by OptiInfra; use executor dry_run for this service"
-                )
-                yield (*path, "config_file"), text
+            elif self.services[str(path[1])].engine == "triton" and not str(replica.config_file).endswith(".pbtxt"):
+                yield (*path, "config_file"), "Triton reads a model's settings from its config.pbtxt: name that file"
 
     def _illegal_settings(self) -> Iterator[tuple[Path, str]]:
         """A setting that the engine cannot have would be taken for what runs."""

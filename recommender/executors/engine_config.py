@@ -1,4 +1,4 @@
-"""An engine's configuration file: nested YAML or an environment file, by the file's name and the engine.
+"""An engine's configuration file: nested YAML, config.pbtxt or an environment file, by its name and the engine.
 
 A change is made in the file's own spelling: a key may stand there under another name (`tp` for
 `tensor-parallel-size`), or as its opposite (`no-enable-prefix-caching`).
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from recommender.errors import ExecutorError, NotFound
 from recommender.executors.env_config import EnvConfig
+from recommender.executors.pbtxt_config import PbtxtConfig
 from recommender.executors.values import agrees, same, scalars
 from recommender.executors.yaml_config import YamlConfig
 from recommender.knobs import Knob, load
@@ -54,10 +55,9 @@ def format_of(path: PurePath, engine: str) -> ConfigFormat:
     """What is in the file. Raises ExecutorError for one that cannot be changed by us."""
     name = path.name.lower()
     if name.endswith(".pbtxt"):
-        raise ExecutorError(
-            f"{path}: a model configuration of Triton is not changed by OptiInfra; use the executor dry_run and put "
-            "the plan's patch there"
-        )
+        return PbtxtConfig()
+    if engine == "triton":
+        raise ExecutorError(f"{path}: Triton reads a model's settings from config.pbtxt; name that as config_file")
     if name.endswith((".yml", ".yaml")):
         return YamlConfig(dashes=engine in _DASHES)
     if name == ".env" or name.startswith(".env.") or name.endswith(".env") or engine in _BY_VARIABLES:

@@ -57,7 +57,9 @@ class EnvConfig:
         if place is None:
             newline = "\r\n" if "\r\n" in text else "\n"
             separator = newline if text and not text.endswith("\n") else ""
-            return f"{text}{separator}{key}={new}{newline}"
+            # A shell reads a file with `export` in it, and passes on what is exported alone.
+            head = "export " if any("export" in line.head for line in lines) else ""
+            return f"{text}{separator}{head}{key}={new}{newline}"
         line = lines[place]
         if line.value is None:
             raise ExecutorError(

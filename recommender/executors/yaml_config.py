@@ -104,7 +104,10 @@ class YamlConfig:
                 return yaml_text.insert(text, entry.value, levels[depth:], rendered)
             empty = entry.value.tag == "tag:yaml.org,2002:null"
             return yaml_text.put(text, entry.value, yaml_text.flow(levels[depth:], rendered)) if empty else None
-        return yaml_text.append(text, levels, rendered)
+        appended = yaml_text.append(text, levels, rendered)
+        if self._again(appended, "") is None and isinstance(root, yaml.MappingNode):
+            return yaml_text.insert(text, root, levels, rendered)  # `{a: 1}`, or a file that ends in `...`
+        return appended
 
     def _find(self, node: yaml.Node | None, levels: list[str], *, top: bool = True) -> Entry | None:
         """The entry of a key; a name in the file may itself hold dots."""

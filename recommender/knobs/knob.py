@@ -172,7 +172,8 @@ class Knob(Model):
             case KnobType.CHOICE:
                 return self.parse(self._neutral_word(value))
             case KnobType.INT | KnobType.FLOAT:
-                number = numbers.read(value, self.notation)
+                whole = self.type is KnobType.INT and self.engine_type != "float"
+                number = numbers.read(value, self.notation, whole=whole)
                 if number is None:
                     return None
                 number = number if self.scale == 1 else number * self.scale

@@ -30,6 +30,7 @@ def needs_restore(replica: ReplicaProgress) -> bool:
 def by_hand(workflow: Workflow, replica: ReplicaProgress, seen: Observation) -> str:
     """What a person has to do about a replica that could not be put back."""
     change, target = workflow.plan.change, seen.targets.get(replica.instance)
+    target = target if target is None or change is None else target.of(change.engine)
     where = target.config_file if target is not None and target.config_file else "its configuration"
     restart = f" with `{shlex.join(target.restart_command)}`" if target is not None and target.restart_command else ""
     setting = as_it_was(change) if change is not None else "the old value"

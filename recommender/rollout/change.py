@@ -50,7 +50,7 @@ class Changer:
         if change is not None and executor is not None:
             for replica in workflow.replicas:
                 if target := seen.targets.get(replica.instance):
-                    executor.apply(target, change)
+                    executor.apply(target.of(change.engine), change)
         instances = ", ".join(replica.instance for replica in workflow.replicas)
         would = f"{change.flag} {change.step}" if change is not None else "change nothing"
         reason = f"dry run: {would} on {instances}; nothing was changed"
@@ -58,8 +58,7 @@ class Changer:
 
     def apply(self, workflow: Workflow, instance: str, seen: Observation) -> None:
         """Bring one replica to the new value, or go on with bringing it there."""
-        executor, target = self._means.executors[workflow.plan.executor], seen.targets[instance]
-        change = workflow.plan.change
+        executor, change = self._means.executors[workflow.plan.executor], workflow.plan.change
         if change is None:
             self._record.move(workflow, Move(Trigger.ROLL_BACK, "the plan lost its change"), self._means.clock.now())
             return
@@ -67,7 +66,7 @@ class Changer:
         if intended is None:
             return
         try:
-            executor.apply(target, change)
+            executor.apply(seen.targets[instance].of(change.engine), change)
         except ExecutorError as error:
             now = self._means.clock.now()
             failed = with_replica(intended, instance, {"phase": ReplicaPhase.FAILED, "error": str(error)})
@@ -92,7 +91,8 @@ class Changer:
             return self._record.save(
                 with_replica(workflow, replica.instance, update), now, [resumed], due=now, release=False
             )
-        executor, target = self._means.executors[workflow.plan.executor], seen.targets[replica.instance]
+        executor = self._means.executors[workflow.plan.executor]
+        target = seen.targets[replica.instance].of(change.engine)
         try:
             self._look_before(workflow, target, executor, change)
             update["snapshot"] = executor.snapshot(target)
@@ -169,7 +169,8 @@ class Changer:
         intent = event("restore_intended", now, f"attempt {replica.attempts + 1}", instance)
         workflow = self._record.save(with_replica(workflow, instance, update), now, [intent], due=now, release=False)
         try:
-            executor.restore(seen.targets[instance], snapshot)
+            change = workflow.plan.change
+            executor.restore(seen.targets[instance].of("" if change is None else change.engine), snapshot)
         except ExecutorError as error:
             now = self._means.clock.now()
             failed = with_replica(workflow, instance, {"error": str(error)})

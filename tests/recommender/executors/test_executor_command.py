@@ -280,12 +280,13 @@ def test_an_address_that_cannot_be_asked_is_unknown(tmp_path: Path, executor: Co
 # -- dry run
 
 
-def test_the_dry_run_touches_nothing_and_claims_to_know_nothing(tmp_path: Path, config: Path) -> None:
+def test_the_dry_run_touches_nothing_and_knows_what_the_file_says(tmp_path: Path, config: Path) -> None:
     dry: Executor = executors.build(PATH)["dry_run"]
     target = replica(tmp_path)
     dry.apply(target, CHANGE)
     dry.restore(target, dry.snapshot(target))
-    assert (dict(dry.read(target)), dry.ready(target)) == ({}, None)
+    assert (dict(dry.read(target)), dry.ready(target)) == ({"max-num-seqs": 8}, None)
+    assert dry.read(replica(tmp_path, config_file=None)) == {}
     assert config.read_text() == OLD
     assert list(tmp_path.iterdir()) == [config]
 

@@ -14,6 +14,7 @@ from recommender.errors import ExecutorError
 from recommender.executors.command import CommandExecutor
 from recommender.executors.engine_config import agrees, changed, current, format_of, means, scalars
 from recommender.executors.env_config import EnvConfig
+from recommender.executors.pbtxt_config import PbtxtConfig
 from recommender.executors.yaml_config import YamlConfig
 from recommender.knobs import load
 from recommender.model import Change, KnobValue
@@ -180,9 +181,10 @@ def test_the_format_follows_from_name_and_engine(name: str, engine: str, kind: o
     assert format_of(PurePath("/etc") / name, engine) == kind
 
 
-def test_a_model_configuration_of_triton_is_not_touched() -> None:
-    with pytest.raises(ExecutorError, match="use the executor dry_run and put the plan's patch there"):
-        format_of(PurePath("model/config.pbtxt"), "triton")
+def test_triton_reads_no_file_but_its_config_pbtxt() -> None:
+    assert format_of(PurePath("model/config.pbtxt"), "triton") == PbtxtConfig()
+    with pytest.raises(ExecutorError, match=r"name that as config_file"):
+        format_of(PurePath("model/triton.yml"), "triton")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +298,12 @@ def test_a_change_is_written_in_the_engines_words_and_the_files_spelling(
             "tp-size: 1\ntensor-parallel-size: 1\n",
             "are the same option",
         ),
-        (change_of("triton", "prefix_caching", False, True), "config.pbtxt", "", "is not changed by OptiInfra"),
+        (
+            change_of("triton", "queue_limit_requests", 64, 128),
+            "config.pbtxt",
+            "max_batch_size: 8\n",
+            "without switching on what is around it",
+        ),
     ],
 )
 def test_a_change_that_has_no_place_in_the_file_is_refused(change: Change, name: str, text: str, says: str) -> None:

@@ -180,14 +180,14 @@ def test_a_setting_that_the_engine_cannot_have_is_refused(engine: str, settings:
 
 
 def test_a_file_that_no_executor_changes_is_refused_at_once() -> None:
-    with pytest.raises(ConfigError, match=r"line 6.*a model configuration of Triton is not changed by OptiInfra"):
+    with pytest.raises(ConfigError, match=r"line 6.*Triton reads a model's settings from its config.pbtxt"):
         parse_inventory("""\
 services:
   chat:
     engine: triton
     executor: {type: command}
     replicas:
-      - {url: "http://a:1", config_file: model/config.pbtxt, restart_command: [reload]}
+      - {url: "http://a:1", config_file: model/triton.yml, restart_command: [reload]}
 """)
 
 
