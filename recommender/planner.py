@@ -36,6 +36,7 @@ from recommender.plan_parts import (
     verification,
 )
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
+from recommender.playbooks.capacity import START_REPLICAS
 from recommender.playbooks.defaults import defaults_here
 from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
@@ -109,11 +110,9 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
     case = Case(root, evidence, context, [(each, each.size(evidence, root, context)) for each in playbooks])
     found = [one for each, outcome in case.outcomes if (one := _candidate(each, outcome, case))]
     candidates = [] if case.harmless else ranked(found, context)
-    if not candidates and root.bottleneck in _LETS_THROUGH:
-        followed = [make_plan(alone, evidence, context) for alone in _consequences(diagnosis)]
-        if plan := next((one for one in followed if one is not None and one.change is not None), None):
-            return plan
-    return _change_plan(candidates[0], case) if candidates else _advice_plan(case)
+    if candidates:
+        return _change_plan(candidates[0], case)
+    return _instead(diagnosis, case) or _advice_plan(case)
 
 
 # What only clients and routes can mend, and may not be there to be mended: prompts that share nothing are never found.
@@ -121,11 +120,33 @@ def make_plan(diagnosis: Diagnosis, evidence: Evidence, context: PlanContext) ->
 _LETS_THROUGH = frozenset({Bottleneck.CACHE_INEFFICIENCY})
 
 
-def _consequences(diagnosis: Diagnosis) -> list[Diagnosis]:
-    """A diagnosis of each symptom that follows from the root, as if it were all that is known."""
-    follow = [one for one in diagnosis.findings[1:] if one.role is FindingRole.CONSEQUENCE]
-    symptoms = [one for one in follow if one.kind is BottleneckKind.SYMPTOM and one.confidence >= CONFIDENCE_FLOOR]
-    return [diagnosis.model_copy(update={"findings": (one,)}) for one in symptoms]
+def _instead(diagnosis: Diagnosis, case: Case) -> Plan | None:
+    """The plan of another finding, where the one that is acted on gives no change.
+
+    Of a symptom that follows from it, where that gives one; or, where no cause is certain, of the forecast that the
+    service is full soon: replicas are needed for the demand that comes, and help whatever makes it slow now.
+    """
+    if diagnosis.root is None:
+        coming = _believed(diagnosis, FindingRole.APART, Bottleneck.PREDICTED_SATURATION)
+        plans = [make_plan(_alone(one, diagnosis), case.evidence, case.context) for one in coming]
+        plan = next((one for one in plans if one is not None and one.playbook == START_REPLICAS.id), None)
+        return None if plan is None else plan.model_copy(update={"advice": (*plan.advice, *advice(case))})
+    if diagnosis.root.bottleneck not in _LETS_THROUGH:
+        return None
+    symptoms = [one for one in _believed(diagnosis, FindingRole.CONSEQUENCE) if one.kind is BottleneckKind.SYMPTOM]
+    plans = [make_plan(_alone(one, diagnosis), case.evidence, case.context) for one in symptoms]
+    return next((one for one in plans if one is not None and one.change is not None), None)
+
+
+def _believed(diagnosis: Diagnosis, role: FindingRole, *classes: Bottleneck) -> list[Finding]:
+    """Findings beside the first that are certain enough, of these classes, or of any where none is named."""
+    found = [one for one in diagnosis.findings[1:] if one.role is role and one.confidence >= CONFIDENCE_FLOOR]
+    return [one for one in found if not classes or one.bottleneck in classes]
+
+
+def _alone(finding: Finding, diagnosis: Diagnosis) -> Diagnosis:
+    """A diagnosis of this finding, as if it were all that is known."""
+    return diagnosis.model_copy(update={"findings": (finding,), "status": DiagnosisStatus.DIAGNOSED})
 
 
 def _symptom(diagnosis: Diagnosis) -> Finding | None:

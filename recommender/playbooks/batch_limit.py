@@ -23,12 +23,15 @@ from recommender.sizing import NotApplicable, Sized, captured_batch_size, raise_
 from rules.catalog import Bottleneck
 
 _LIMIT = "replica:llm_max_running_requests"
+_PREEMPTED = "replica:llm_preemptions_per_request:ratio_rate5m"
+_FULLNESS = "replica:llm_admission_fullness:ratio_avg2m"
 _OF_SLOTS = (
-    "replica:llm_admission_fullness:ratio_avg2m",
+    _FULLNESS,
     "replica:llm_requests_waiting:min2m",
     "replica:llm_kv_cache_usage:avg2m",
-    "replica:llm_preemptions_per_request:ratio_rate5m",
+    _PREEMPTED,
 )
+_NEVER_PREEMPT = frozenset({"tgi"})  # it reserves all that a request may need before the request starts
 _OF_BURSTS = (
     "replica:llm_queue_share_of_ttft:ratio_rate5m",
     "replica:llm_requests_running:max2m",
@@ -61,7 +64,8 @@ def raise_batch_limit(evidence: Evidence, finding: Finding, context: PlanContext
             return moved
         return Move(moved.value, f"from about {now} (observed), {moved.formula}", moved.inputs, moved.feasibility)
 
-    return move("max_running_requests", evidence, finding, context, size=size, reason=held_back(evidence, finding))
+    reason = held_back(evidence, finding, context)
+    return move("max_running_requests", evidence, finding, context, size=size, reason=reason)
 
 
 def size_slots(
@@ -149,25 +153,41 @@ def _slowest(evidence: Evidence, instances: tuple[str, ...]) -> float | None:
 def not_for_slots(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
     """Why what is slow is not known to wait for slots; empty where it is, and for P04's own class, which says so."""
     if finding.bottleneck is Bottleneck.QUEUE_BUILDUP:
-        names = _OF_SLOTS[:2] if context.engine in SLOT_ENGINES else _OF_SLOTS
-        return _queue_of_something_else(evidence, affected(evidence, finding), names)
+        return _queue_of_something_else(evidence, affected(evidence, finding), context)
     if finding.bottleneck is Bottleneck.HIGH_LATENCY:
         return _late_for_something_else(evidence, canary_of(evidence, finding))
     return ""
 
 
-def _queue_of_something_else(evidence: Evidence, instances: tuple[str, ...], names: tuple[str, ...]) -> str:
+def told_of_slots(evidence: Evidence, instance: str, context: PlanContext) -> dict[str, float | None]:
+    """What tells whether a queue is one for slots, by signal: how full the batch is, the queue, KV and preemptions.
+
+    A batch limit that only the configuration tells makes the first known. Slots that have their whole context from the
+    start preempt nothing, and fill no cache: of those the last two are not asked.
+    """
+    names = _OF_SLOTS[:2] if context.engine in SLOT_ENGINES else _OF_SLOTS
+    told = {name: evidence.value(name, instance) for name in names}
+    running = evidence.value("replica:llm_requests_running:avg2m", instance)
+    limit = context.configured("max_running_requests", instance)
+    if told[_FULLNESS] is None and running is not None and not isinstance(limit, str | None) and limit > 0:
+        told[_FULLNESS] = running / limit
+    if context.engine in _NEVER_PREEMPT:
+        told[_PREEMPTED] = 0.0
+    return told
+
+
+def _queue_of_something_else(evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> str:
     """A queue is one for slots where batches are full everywhere, never without a queue, and nothing is preempted.
 
     KV may be fuller than where the batch limit is certainly the cause, and less full than where KV is: what slots then
-    need is proven as always. Slots that have their whole context from the start preempt nothing, and fill no cache.
+    need is proven as always.
     """
     full, high = (evidence.thresholds.get(name) for name in ("admission_fullness_ratio", "kv_cache_usage_high_ratio"))
     for instance in instances:
-        told = [evidence.value(name, instance) for name in names]
+        told = list(told_of_slots(evidence, instance, context).values())
         if full is None or high is None or None in told:
             return f"whether {instance} is held back by its slots is unknown"
-        fullness, waiting, usage, preempted = [each or 0.0 for each in told] + [0.0] * (len(_OF_SLOTS) - len(names))
+        fullness, waiting, usage, preempted = [each or 0.0 for each in told] + [0.0] * (len(_OF_SLOTS) - len(told))
         if fullness < full or not waiting or usage >= high or preempted:
             return f"{instance} is not held back by its slots alone"
     return "" if instances else "no replica is known"
@@ -204,11 +224,12 @@ def itl_over_objective(evidence: Evidence, finding: Finding) -> str:
     return ""
 
 
-def held_back(evidence: Evidence, finding: Finding) -> str:
+def held_back(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
     """What was seen of the canary's batch, its queue and its KV cache, as a sentence."""
     canary = canary_of(evidence, finding)
     running = figure(evidence.value("replica:llm_requests_running:avg2m", canary))
-    limit = figure(evidence.value(_LIMIT, canary))
+    configured, seen = context.configured("max_running_requests", canary), evidence.value(_LIMIT, canary)
+    limit = figure(float(configured) if seen is None and not isinstance(configured, str | None) else seen)
     waiting = figure(evidence.value("replica:llm_requests_waiting:avg2m", canary))
     kv = figure(evidence.value("replica:llm_kv_cache_usage:avg2m", canary), "ratio")
     return (

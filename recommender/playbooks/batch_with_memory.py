@@ -46,7 +46,7 @@ def raise_both(evidence: Evidence, finding: Finding, context: PlanContext) -> Ch
         given[_SHARE] = memory.value
         return _both((int(old), float(share.old)), memory, evidence, (affected(evidence, finding), instances), context)
 
-    reason = f"{held_back(evidence, finding)} KV has no room for more, and the device has memory for KV."
+    reason = f"{held_back(evidence, finding, context)} KV has no room for more, and the device has memory for KV."
     changed = move("max_running_requests", evidence, finding, context, size=size, reason=reason)
     return _beside(changed, share, given[_SHARE]) if isinstance(changed, Change) else changed
 

@@ -98,8 +98,10 @@ def _explain_cost(
     )
 
 
+START_REPLICAS = Playbook("P22.1", "Start replicas before they are needed", _scale_out)
+
 PREDICTED_SATURATION = (
-    Playbook("P22.1", "Start replicas before they are needed", _scale_out),
+    START_REPLICAS,
     advising(
         "P22.2",
         "Let an autoscaler follow the forecast",

@@ -12,6 +12,7 @@ from recommender.playbooks.parallelism import MORE_GPUS_FOR_LATENCY
 from recommender.playbooks.precision_effects import Purpose
 from recommender.playbooks.proofs import NO_MORE
 from recommender.playbooks.scope import canary_of, not_what_runs
+from recommender.playbooks.seen import filling
 from recommender.sizing import NotApplicable
 from recommender.sizing.steps import lower_max_running_for_itl
 
@@ -36,6 +37,8 @@ def smaller_batch(evidence: Evidence, finding: Finding, context: PlanContext) ->
             "for what then waits. By how much cannot be said without a fitted latency model.",
             (_FIT,),
         )
+    if why := filling(evidence):
+        return NotApplicable(why)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
         running = evidence.value("replica:llm_requests_running:avg2m", instances[0])

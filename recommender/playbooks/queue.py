@@ -1,15 +1,48 @@
 """P03: requests queue up and no cause of it is certain. What helps whatever the cause is, and what never does."""
 
+from recommender.diagnosis.missing import obtain
 from recommender.figures import figure
-from recommender.model import Evidence, Finding
+from recommender.model import Ask, Evidence, Finding
 from recommender.playbooks.admission_policy import LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
+from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT, told_of_slots
 from recommender.playbooks.batch_with_memory import RAISE_BOTH
 from recommender.playbooks.handles import handle
 from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
+from recommender.playbooks.scope import canary_of
 from recommender.playbooks.token_budget import RAISE_BUDGET
 from recommender.sizing import NotApplicable
+
+_SEEN = (
+    "replica:llm_requests_running:avg2m",
+    "replica:llm_requests_running:max2m",
+    "replica:llm_requests_waiting:avg2m",
+)
+
+
+def _what_stops_it(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+    """P03 no. 1: confirm the cause first. Where its signals are unknown: what is seen, and how each can be known."""
+    canary = canary_of(evidence, finding)
+    lacking = [name for name, value in told_of_slots(evidence, canary, context).items() if value is None]
+    if not canary or not lacking:
+        return NotApplicable("all that tells slots from KV memory is known")
+    running, most, waiting = (evidence.value(name, canary) for name in _SEEN)
+    turned = handle("max_running_requests", context) or "its batch limit"
+    seen = f"{canary} runs {figure(running)} requests while {figure(waiting)} wait"
+    if most is not None and evidence.value("replica:llm_requests_waiting:min2m", canary):
+        seen += f", and never ran more than {figure(most)} in two minutes in which some always waited"
+    asks = tuple(_ask(name, context) for name in lacking)
+    return Advice(
+        f"{seen}. Whether slots ({turned}) or KV memory stop it there is not known: compare what it runs with what it "
+        "is allowed to. Where they are equal it has too few slots; where it is allowed more, its memory is full.",
+        asks,
+    )
+
+
+def _ask(signal: str, context: PlanContext) -> Ask:
+    how, _ = obtain(signal, context.engine)
+    own = how.replace("services.NAME.", f"services.{context.service}.")
+    return Ask(fact=signal, needed_for="to tell what requests wait for", how=own or f"record {signal}")
 
 
 def _shed(
@@ -52,6 +85,7 @@ PLAYBOOKS = (
     RAISE_BATCH_LIMIT,
     RAISE_BOTH,
     RAISE_BUDGET,
+    Playbook("P03.1", "Find what requests wait for", _what_stops_it),
     SCALE_OUT_FOR_LOAD,
     Playbook("P03.3", "Limit the queue", _shed),
     Playbook("P03.4", "Spread the load", _balance),

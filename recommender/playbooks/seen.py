@@ -82,6 +82,13 @@ def burning(evidence: Evidence) -> str:
     return ""
 
 
+def filling(evidence: Evidence) -> str:
+    """Why no place for requests may be taken away: the service is forecast to be full (P22). Empty when it is not."""
+    if any(each.bottleneck is Bottleneck.PREDICTED_SATURATION for each in evidence.confirmed):
+        return "demand is forecast to fill the service: with fewer places it is full sooner (P22 adds replicas)"
+    return ""
+
+
 def ask(context: PlanContext, key: str, needed_for: str) -> Ask:
     """What a team can tell in the inventory, at `key` of the service ("tuning.inlet_celsius")."""
     return Ask(fact=key.rpartition(".")[2], needed_for=needed_for, how=f"set services.{context.service}.{key}")

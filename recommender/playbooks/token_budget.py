@@ -10,7 +10,7 @@ from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.chunks import too_small
+from recommender.playbooks.chunks import out_of_reach, too_small
 from recommender.playbooks.effects import (
     Effects,
     error_guard,
@@ -45,9 +45,9 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
     itl, objective = evidence.value(_ITL_P95, slowest), evidence.objectives.get("itl_p95_seconds")
     if itl is None or objective is None or itl <= objective:
         return NotApplicable("ITL p95 is not known to be over its objective: a smaller budget would delay first tokens")
-    against = _tight(evidence, canary, _TTFT, tuning.ttft_slack_ratio)
-    if against and not _waits_for_slots(evidence, canary):
-        return NotApplicable(f"{against}: a smaller token budget would break it")
+    tight = _tight(evidence, canary, _TTFT, tuning.ttft_slack_ratio)
+    if tight and not _waits_for_slots(evidence, canary):
+        return NotApplicable(f"{tight}: a smaller token budget would break it")
     tail = max(evidence.value(_ITL_P99, slowest) or itl, itl)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
@@ -68,13 +68,14 @@ def _lower(evidence: Evidence, finding: Finding, context: PlanContext) -> Change
         kept = _kept(VerificationMetric.TTFT_P95_SECONDS, now, sized, evidence, context)
         if isinstance(kept, NotApplicable):
             return kept
-        whole = too_small(float(kept.value), instances, context)
-        return NotApplicable(whole) if whole else kept
+        new = float(kept.value)
+        against = too_small(new, instances, context) or out_of_reach(new, slowest, evidence, context)
+        return NotApplicable(against) if against else kept
 
     reason = (
         f"ITL p95 of {slowest} is {figure(itl, 'seconds')} (objective {figure(objective, 'seconds')}) because prompts "
         "share its steps: smaller pieces of them make steps short. First tokens come later by it, and "
-        f"{'mostly wait for slots, which short steps free sooner' if against else 'have time'}: "
+        f"{'mostly wait for slots, which short steps free sooner' if tight else 'have time'}: "
         f"TTFT p95 is {figure(evidence.value(_TTFT_P95, canary), 'seconds')}."
     )
     return move("max_batched_tokens", evidence, finding, context, size=size, reason=reason)

@@ -130,5 +130,57 @@ def test_the_replica_that_has_least_to_do_is_named(signals: Signals, evidence_of
     assert "10.0.0.1:8000 has least to do" in plan.advice[0]
 
 
+# Gaps between tokens are late in a full batch of short prompts: no step computes what a smaller budget would cut.
+LATE = {
+    "replica:llm_itl_seconds:p50_5m": 0.088,
+    "replica:llm_itl_seconds:p95_5m": 0.111,
+    "replica:llm_itl_seconds:p99_5m": 0.142,
+    "replica:llm_ttft_seconds:p95_5m": 0.5,
+    "replica:llm_step_tokens:mean_5m": 74.0,
+    "replica:llm_request_prompt_tokens:mean_5m": 99.0,
+}
+FORECAST = CASES[Bottleneck.PREDICTED_SATURATION][0]
+
+
+def late_plan(
+    evidence_of: Builder, signals: Signals, context: Contexts, shown: dict[str, float], readings: dict[str, float]
+) -> Plan:
+    holds = (Bottleneck.HIGH_LATENCY, Bottleneck.PREDICTED_SATURATION) if readings else (Bottleneck.HIGH_LATENCY,)
+    told = {name.replace(":", "__"): value for name, value in readings.items()}
+    evidence = evidence_of(signals("steady") | LATE | shown, holds, **told)
+    plan = make_plan(diagnose(evidence), evidence, context(max_num_seqs=16, max_num_batched_tokens=8192))
+    assert plan is not None
+    return plan
+
+
+def test_latency_without_a_change_that_helps_gets_the_replicas_of_the_forecast(
+    signals: Signals, evidence_of: Builder, context: Contexts
+) -> None:
+    plan = late_plan(evidence_of, signals, context, {}, FORECAST)
+    assert (plan.playbook, plan.change, plan.bottleneck) == ("P22.1", None, Bottleneck.PREDICTED_SATURATION)
+    assert plan.advice[0].startswith("Run 4 replicas instead of 3")
+    assert any(one.startswith("Where the time goes") for one in plan.advice)
+
+
+@pytest.mark.parametrize("readings", [FORECAST, {}])
+def test_latency_by_long_prompts_gets_shorter_steps_whatever_is_forecast(
+    signals: Signals, evidence_of: Builder, context: Contexts, readings: dict[str, float]
+) -> None:
+    long = {"replica:llm_request_prompt_tokens:mean_5m": 6000.0, "replica:llm_step_tokens:mean_5m": 900.0}
+    plan = late_plan(evidence_of, signals, context, long, readings)
+    assert (plan.playbook, plan.change.new if plan.change else None) == ("P05.2", 4096)
+
+
+@pytest.mark.parametrize(
+    "readings",
+    [{}, CASES[Bottleneck.PREDICTED_SATURATION][1], FORECAST | {"service:llm_replicas_desired:count": 3.0}],
+)
+def test_a_forecast_that_is_not_believed_or_asks_for_nothing_leaves_the_symptom(
+    signals: Signals, evidence_of: Builder, context: Contexts, readings: dict[str, float]
+) -> None:
+    plan = late_plan(evidence_of, signals, context, {}, readings)
+    assert (plan.playbook, plan.bottleneck) == ("P07.0", Bottleneck.HIGH_LATENCY)
+
+
 def test_whatever_hurts_now_goes_before_capacity() -> None:
     assert PRECEDENCE[-3:] == tuple(CASES)

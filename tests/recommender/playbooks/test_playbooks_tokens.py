@@ -38,6 +38,7 @@ LATE_FIRST = {  # objectives: TTFT p95 2 s, ITL p95 100 ms
 LONG_GAPS = LATE_FIRST | {
     "replica:llm_ttft_seconds:p95_5m": 0.5,
     "replica:llm_itl_seconds:p95_5m": 0.15,
+    "replica:llm_itl_seconds:p50_5m": 0.05,  # the longest gaps are eight times the middle one: prompts stall answers
     "replica:llm_itl_seconds:p99_5m": 0.4,
 }
 
@@ -188,6 +189,35 @@ def test_a_budget_above_what_steps_compute_is_halved_from_there() -> None:
     assert changed(size(PREFILL, "P05.2", evidence(short), given)).new == 4096
 
 
+# Gaps of 150 ms beside one of 120 ms in the middle: steps are slow, whatever is in them.
+EVEN_GAPS = LONG_GAPS | {"replica:llm_itl_seconds:p50_5m": 0.12}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "step", "new"),
+    [
+        (4200.0, 60.0, 2048),  # each prompt is cut: half of 4,240 tokens
+        (400.0, 3300.0, 4096),  # many short ones fill a step: 0.8·4,096 tokens and more
+        (400.0, 70.0, None),
+        (400.0, None, None),
+        (None, 70.0, None),
+        (None, None, None),
+    ],
+)
+def test_a_smaller_budget_needs_steps_that_reach_it(prompt: float | None, step: float | None, new: int | None) -> None:
+    given = context(max_batched_tokens=8192, max_running_requests=64, chunked_prefill=True)
+    told = {"replica:llm_request_prompt_tokens:mean_5m": prompt, "replica:llm_step_tokens:mean_5m": step}
+    seen = EVEN_GAPS | {name: value for name, value in told.items() if value is not None}
+    outcome = size(LATENCY, "P05.2", evidence(seen), given)
+    if new is None:
+        assert "not known to compute 4096 tokens" in refused(outcome)
+    else:
+        assert changed(outcome).new == new
+    if prompt is step is None:
+        blind = {name: value for name, value in seen.items() if "p50" not in name}
+        assert "more than 4096 tokens is unknown" in refused(size(LATENCY, "P05.2", evidence(blind), given))
+
+
 def test_a_smaller_budget_is_refused_where_first_tokens_have_no_time() -> None:
     late = LONG_GAPS | {"replica:llm_ttft_seconds:p95_5m": 1.9}
     given = context(max_batched_tokens=8192, max_running_requests=64, chunked_prefill=True)
@@ -219,6 +249,14 @@ def test_the_fitted_step_predicts_what_a_budget_does_and_forbids_what_breaks_an_
     assert effects is not None
     expected = effects(change, evidence(close), ONE, quick)
     assert all("predicted by the model" in one.source for one in expected.expected)
+
+
+def test_no_place_is_taken_away_from_a_service_that_is_forecast_to_be_full() -> None:
+    given = dataclasses.replace(context(max_running_requests=128), itl=LinearItl(0.02, 0.001))
+    seen = LONG_GAPS | {"replica:llm_requests_running:avg2m": 100.0, "replica:llm_requests_running:max2m": 110.0}
+    coming = evidence(seen, confirmed=(Bottleneck.PREDICTED_SATURATION,))
+    assert "forecast to fill" in refused(size(LATENCY, "P06.2", coming, given))
+    assert changed(size(LATENCY, "P06.2", evidence(seen), given)).new < 128
 
 
 def test_a_batch_that_is_too_large_for_its_itl_shrinks_to_what_the_model_allows() -> None:
