@@ -54,7 +54,7 @@ def _speculates(evidence: Evidence, finding: Finding) -> float | None:
 
 
 def gain_of(share: float, tokens: int, running: float | None, context: PlanContext) -> Sized | NotApplicable:
-    """S, tokens per second with speculation over without, with `tokens` drafted of which each is accepted by `share`."""
+    """S, tokens per second with speculation over without, with `tokens` drafted, each accepted by `share`."""
     cost = context.tuning.speculation_draft_cost
     return speed_up(share, tokens, running, ridge(context), draft_cost=cost)
 

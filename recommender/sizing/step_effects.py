@@ -169,7 +169,14 @@ KV = Published(weights=6.58 / 6.44, kv=0.80, source="tuning §2.2, §2.7: 0.54 t
 
 
 def fewer_bits(ratio: float, published: float) -> Factor:
-    """A term whose bytes or operations become `ratio`, of which at worst only `published` was gained, or is lost."""
+    """A term whose bytes or operations become `ratio`, of which at worst only `published` was gained, or is lost.
+
+    The middle of the two is likely: what bytes allow was measured where it is largest (tuning §2.7).
+    """
     if ratio == 1:
         return Factor()
-    return Factor.among(ratio, published if ratio < 1 else 1 / published, ratio)
+    if ratio > 1:
+        most = min(ratio, 1 / published)
+        return Factor(most, (most + ratio) / 2, ratio)
+    least = max(ratio, published)
+    return Factor(ratio, (ratio + least) / 2, least)

@@ -107,10 +107,15 @@ def whatif(
                 answer = ask_directly(client, service, wish, place)
     except (RecommenderError, ApiError) as exc:
         raise click.ClickException(str(exc)) from exc
-    shown = {"text": text, "markdown": markdown, "json": lambda found: found.model_dump_json(indent=2) + "\n"}
-    click.echo(shown[shape](answer), nl=False)
+    click.echo(_shaped(answer, shape), nl=False)
     if answer.limited_by_after is None:
         sys.exit(_NOT_ENOUGH)
+
+
+def _shaped(answer: WhatIf, shape: str) -> str:
+    if shape == "json":
+        return answer.model_dump_json(indent=2) + "\n"
+    return markdown(answer) if shape == "markdown" else text(answer)
 
 
 def _wish(settings: tuple[str, ...], loads: tuple[str, ...], instance: str | None) -> Wish:

@@ -228,7 +228,12 @@ def _steps_after(
         found.notes.append(
             "Under speculation ITL is the time of a token; engines tell that of what they stream at once."
         )
+    if changes.get("speculative_decoding") not in _WITHOUT_DRAFT:
+        found.notes.append("What a draft model takes of the KV cache's memory is unknown: its figures leave it out.")
     return steps
+
+
+_WITHOUT_DRAFT = (None, "none", "ngram", "suffix")
 
 
 def _point(now: _Point) -> Point:

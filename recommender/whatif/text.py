@@ -121,7 +121,10 @@ def _range(metric: Metric) -> str:
     if metric.after is None and not metric.grows:
         return ""
     low, high = ("grows" if end is None else figure(end, metric.unit) for end in ends)
-    return low if low == high else f"{low} to {high}"
+    if low == high:
+        return low
+    number, _, unit = low.rpartition(" ")
+    return f"{number if number and high.endswith(f' {unit}') else low} to {high}"
 
 
 _VERDICTS = {"yes": "met", "likely": "likely met", "unlikely": "likely missed", "no": "missed", None: "unknown"}

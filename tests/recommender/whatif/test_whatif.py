@@ -249,10 +249,16 @@ def test_turning_the_prefix_cache_on_asks_what_repeats(narrow: Evidence) -> None
     assert (of(told, "tokens_per_second")["after"] or 0.0) > (of(told, "tokens_per_second")["now"] or 0.0)
 
 
-def test_a_knob_that_the_model_does_not_know_changes_no_figure_and_says_so(narrow: Evidence) -> None:
-    answer = what_if(Wish(settings={"api_server_processes": 2}), narrow, context(), fitted())
-    assert any("api_server_processes" in note for note in answer.notes)
-    assert all(metric.now == metric.after for metric in answer.metrics)
+@pytest.mark.parametrize("change", [{"api_server_processes": 2}, {"scheduling_policy": "priority"}])
+def test_of_a_knob_that_no_model_knows_every_figure_is_unknown_and_none_is_shown_as_predicted(
+    narrow: Evidence, change: dict[str, KnobValue]
+) -> None:
+    answer = what_if(Wish(settings={**change, "max_running_requests": 32}), narrow, context(), fitted())
+    [name] = change
+    assert any(name in note and "unknown" in note for note in answer.notes)
+    assert all((metric.after, metric.after_high, metric.expected) == (None, None, None) for metric in answer.metrics)
+    assert not any(metric.grows for metric in answer.metrics)
+    assert answer.limited_by_after is None
 
 
 def test_equal_questions_have_equal_answers(narrow: Evidence) -> None:
@@ -281,13 +287,6 @@ def test_more_slots_of_one_context_are_smaller_and_may_be_too_small_for_a_reques
     small = what_if(Wish(settings={"max_running_requests": 64}), evidence, llamacpp(), fitted(case))
     assert of(small, "running")["after"] is None
     assert any("do not fit slots of 128" in note for note in small.notes)
-
-
-def test_a_knob_that_moves_memory_and_is_not_modelled_leaves_the_cache_as_it_is(narrow: Evidence) -> None:
-    answer = what_if(Wish(settings={"tensor_parallel_size": 2}), narrow, context(facts=facts()), fitted())
-    assert answer.memory is not None
-    assert all(row.before == row.after for row in answer.inputs)
-    assert any("tensor_parallel_size" in note for note in answer.notes)
 
 
 @pytest.mark.parametrize(
