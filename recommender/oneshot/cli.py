@@ -12,6 +12,7 @@ from rich.console import Console
 from exporters.catalog import COMPANIONS, Engine
 from recommender.errors import RecommenderError
 from recommender.inventory_file import load_inventory
+from recommender.knobs.version import parse
 from recommender.oneshot.client import Access, ReadingClient
 from recommender.oneshot.options import access_options, checked_url, moment
 from recommender.oneshot.read import Wish
@@ -69,6 +70,7 @@ class _Command(click.Command):
 )
 @click.option("--service", metavar="NAME", help="Only this service; all are looked at otherwise.")
 @click.option("--engine", type=click.Choice(_ENGINES), help="Only services of this engine.")
+@click.option("--engine-version", metavar="VERSION", help="What its replicas run, where a direct scrape does not tell.")
 @click.option("--inventory", type=_FILE, help="Objectives, settings, model and hardware: makes advice a sized plan.")
 @click.option(
     "--signals",
@@ -107,6 +109,7 @@ def _report(
     url: str,
     service: str | None,
     engine: str | None,
+    engine_version: str | None,
     inventory: Path | None,
     at: str | None,
     signals: str,
@@ -118,9 +121,12 @@ def _report(
     tenant: str | None,
     ca_file: Path | None,
 ) -> Report:
+    if engine_version is not None and parse(engine_version) is None:
+        raise click.UsageError(f"--engine-version {engine_version}: write it as the engine tells it: 0.32.0, b11434")
     wish = Wish(
         service=service,
         engine=engine,
+        engine_version=engine_version,
         at=None if at is None else moment(at),
         source=None if signals == "auto" else Source(signals),
         deep=deep,

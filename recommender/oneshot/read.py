@@ -31,10 +31,14 @@ class NothingFound(NotFound):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for. `service` and `engine` narrow what is looked at; `source` None takes what there is."""
+    """What was asked for. `service` and `engine` narrow what is looked at; `source` None takes what there is.
+
+    `engine_version` is what the one engine that is looked at runs, where it does not tell it.
+    """
 
     service: str | None = None
     engine: str | None = None
+    engine_version: str | None = None
     at: datetime | None = None
     source: Source | None = None
     deep: bool = False

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from recommender.calibration import fit_itl
 from recommender.diagnosis import diagnose
-from recommender.errors import PrometheusError
+from recommender.errors import ConfigError, PrometheusError
 from recommender.evidence import gather
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.oneshot.client import ReadingClient
@@ -19,10 +19,16 @@ from rules.pack import Rule, load_rules
 
 
 def run(client: ReadingClient, wish: Wish) -> Report:
-    """Diagnose. Raises PrometheusError when it cannot be asked, NothingFound where there is nothing to look at."""
+    """Diagnose. Raises PrometheusError when it cannot be asked, NothingFound where there is nothing to look at.
+
+    ConfigError for one version of several engines.
+    """
     at = wish.at or datetime.fromtimestamp(math.floor(client.now()), UTC)
     rules = load_rules()
     source = read(client, rules, wish, at)
+    engines = sorted({engine for service in source.services for engine in service.engines})
+    if wish.engine_version is not None and len(engines) > 1:
+        raise ConfigError(f"--engine-version is of one engine, and there are {', '.join(engines)}: add --engine")
     alerts = {rule.name: rule for rule in rules if rule.is_alert}
     services = tuple(_look(service, source, wish, alerts, at) for service in source.services)
     return Report(
@@ -89,6 +95,6 @@ def _plan(
         itl = fit_itl(source.promql, service.name, evidence.at)
     except PrometheusError as exc:
         itl, notes = None, (f"no latency model: {exc}",)
-    subject = subject_of(service, wish.inventory)
+    subject = subject_of(service, wish.inventory, wish.engine_version)
     context = context_of(service.name, subject.config, subject.targets, subject.executor, itl=itl, evidence=evidence)
     return make_plan(diagnosis, evidence, context), notes

@@ -17,15 +17,20 @@ class Subject:
     executor: Executor | None
 
 
-def subject_of(service: Known, inventory: Inventory) -> Subject:
-    """By the inventory; of a service outside it the engine and replicas that its series tell, and no file of theirs."""
+def subject_of(service: Known, inventory: Inventory, engine_version: str | None = None) -> Subject:
+    """By the inventory; of a service outside it the engine and replicas that its series tell, and no file of theirs.
+
+    `engine_version` goes before the inventory's; what replicas tell of themselves it cannot contradict unseen.
+    """
     listed = inventory.services.get(service.name)
+    given = {} if engine_version is None else {"engine_version": engine_version}
     if listed is not None:
+        listed = listed.model_copy(update=given)
         found = inventory.targets(service.name) or _targets(service, listed)
         return Subject(listed, found, build().get(listed.executor.type))
     if len(service.engines) != 1:
         return Subject(None, (), None)
-    config = ServiceConfig(engine=service.engines[0])
+    config = ServiceConfig(engine=service.engines[0], engine_version=engine_version)
     return Subject(config, _targets(service, config), None)
 
 

@@ -9,11 +9,11 @@ from recommender.errors import ConfigError
 from recommender.inventory import Inventory, InventoryProblems, ServiceConfig
 from recommender.model import KnobValue
 
-_TOP = frozenset({"model", "model_config"})
+_TOP = frozenset({"model", "model_config", "engine_version"})
 _HARDWARE = frozenset({"gpu", "gpus_per_replica", "weight_dtype"})
 # What asks call a fact -> what it is given by.
 GIVABLE: Mapping[str, str] = {
-    **{name: name for name in ("model", *sorted(_HARDWARE), *DeclaredSettings.model_fields)},
+    **{name: name for name in ("model", "engine_version", *sorted(_HARDWARE), *DeclaredSettings.model_fields)},
     "kv_dtype": "kv_cache_dtype",
     "tensor_parallel": "tensor_parallel_size",
 }
@@ -22,8 +22,8 @@ GIVABLE: Mapping[str, str] = {
 def with_given(config: ServiceConfig, given: Mapping[str, KnobValue]) -> ServiceConfig:
     """The configuration with these facts and settings, which go before its own.
 
-    Names are `model`, `model_config`, `gpu`, `gpus_per_replica`, `weight_dtype`, else settings of the inventory. Raises
-    ConfigError where one is unknown, or not legal for the engine.
+    Names are `model`, `model_config`, `engine_version`, `gpu`, `gpus_per_replica`, `weight_dtype`, else settings of the
+    inventory. Raises ConfigError where one is unknown, or not legal for the engine.
     """
     if not given:
         return config

@@ -193,6 +193,7 @@ def test_who_must_say_who_asks_is_told_how(past: str, tmp_path: Path) -> None:
         (("--at", "yesterday"), "unix seconds"),
         (("--bearer-token-file", "/nowhere"), "cannot read /nowhere"),
         (("--username", "me"), "--password-file go together"),
+        (("--engine-version", "newest"), "as the engine tells it: 0.32.0, b11434"),
         (("--inventory", "/nowhere"), "cannot read the inventory"),
     ],
 )

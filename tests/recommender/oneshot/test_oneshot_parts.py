@@ -9,12 +9,15 @@ import pytest
 from exporters.catalog import Engine
 from recommender.contracts import Sample
 from recommender.errors import PrometheusError
+from recommender.inventory import Inventory, ServiceConfig
 from recommender.model import Diagnosis, DiagnosisStatus
 from recommender.oneshot.client import QueryRefused, TookTooLong
 from recommender.oneshot.evaluate import evaluate
 from recommender.oneshot.place import Machines, RawPlace, pattern_of
+from recommender.oneshot.read import Known
 from recommender.oneshot.report import ExitCode, worst
 from recommender.oneshot.severity import exit_code
+from recommender.oneshot.subject import subject_of
 from recommender.oneshot.targets import Service, services_of, targets_of
 from rules.catalog import Severity
 from rules.inline.inliner import Inliner
@@ -166,3 +169,14 @@ def test_the_worst_service_gives_the_status_and_too_little_evidence_hides_nothin
     assert exit_code(unclear, Severity.NONE) is ExitCode.NOT_ENOUGH_EVIDENCE
     healthy = Diagnosis(service="s", at=AT, status=DiagnosisStatus.DIAGNOSED)
     assert exit_code(healthy, Severity.INFO) is ExitCode.HEALTHY
+
+
+def test_a_version_on_the_command_line_is_that_of_services_outside_and_in_the_inventory() -> None:
+    known = Known("chat", "the job", ("vllm",), ("a:1",))
+    assert subject_of(known, Inventory(), "0.32.0").config == ServiceConfig(engine="vllm", engine_version="0.32.0")
+    assert subject_of(known, Inventory()).config == ServiceConfig(engine="vllm")
+    listed = Inventory.model_validate({"services": {"chat": {"engine": "vllm", "engine_version": "0.31.0"}}})
+    for given, version in ((None, "0.31.0"), ("0.32.0", "0.32.0")):
+        config = subject_of(known, listed, given).config
+        assert config is not None
+        assert config.engine_version == version
