@@ -60,7 +60,12 @@ def _inventory(settings: Settings, found: list[Inventory]) -> str:
     if settings.inventory is None:
         return "none (OPTIINFRA_INVENTORY): alerts give advice, nothing is changed"
     replicas = sum(len(service.replicas) for service in inventory.services.values())
-    return f"{settings.inventory}: {len(inventory.services)} services, {replicas} replicas"
+    services = len(inventory.services)
+    return f"{settings.inventory}: {_counted(services, 'service')}, {_counted(replicas, 'replica')}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _tokens(settings: Settings) -> str:
@@ -68,7 +73,7 @@ def _tokens(settings: Settings) -> str:
     if missing := {Role.ALERT_SOURCE, Role.APPROVER, Role.VIEWER} - _covered(tokens.roles()):
         named = ", ".join(sorted(missing))
         raise ConfigError(f"no token of the role {named}; make one: optiinfra tokens new --name NAME --role ROLE")
-    return f"{settings.tokens_file}: {len(tokens)} tokens"
+    return f"{settings.tokens_file}: {_counted(len(tokens), 'token')}"
 
 
 def _covered(roles: frozenset[Role]) -> frozenset[Role]:
