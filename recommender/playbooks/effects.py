@@ -54,18 +54,17 @@ def fewer_preemptions(context: "PlanContext") -> Expectation:
 
 
 def predicted(
-    metric: VerificationMetric, direction: Direction, ratio: float, source: str, *, error: float = 0.15
+    metric: VerificationMetric, direction: Direction, ratios: tuple[float, float, float], source: str
 ) -> Expectation:
-    """An expected effect that a calibrated model gives, `error` of the change itself either way (15 %: its bound)."""
-    low, high = 1 + (ratio - 1) * (1 - error), 1 + (ratio - 1) * (1 + error)
-    if (ratio < 1) is (direction is Direction.HIGHER):  # it gets worse: the pessimistic end is the larger change
-        low, high = high, low
+    """An expected effect that a model gives: ratios new/old, the smallest, the likely and the largest one."""
+    least, likely, most = ratios
+    worst, best = (most, least) if direction is Direction.LOWER else (least, most)
     return Expectation(
         metric=metric,
         direction=direction,
-        low=round(max(low, 0.0), 3),
-        mid=round(ratio, 3),
-        high=round(max(high, 0.0), 3),
+        low=round(max(worst, 0.0), 3),
+        mid=round(likely, 3),
+        high=round(max(best, 0.0), 3),
         source=source,
     )
 

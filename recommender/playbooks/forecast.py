@@ -9,8 +9,9 @@ from recommender.playbooks.base import PlanContext
 from recommender.playbooks.effects import predicted, published
 from recommender.playbooks.proofs import CAPACITY
 from recommender.sizing.predict import EngineShape, Prediction, StepModel, Workload, predict
+from recommender.sizing.ranges import Ranged, Steps, predict_range
 
-_SOURCE = "predicted by the model fitted to this service's own day (tuning §2.3); its error is 15 % of the change"
+_SOURCE = "predicted by the model fitted to this service's own day (tuning §2.3), low to high end of its range"
 _NO_BOUND = 1 << 20  # where a limit is unknown: it then bounds nothing, before or after
 
 _LIMITS = frozenset({"max_running_requests", "max_batched_tokens"})
@@ -24,25 +25,26 @@ class Forecast:
     """
 
     before: Prediction
-    after: Prediction
+    after: Ranged
     prompts: bool
 
     def expectation(self, metric: VerificationMetric) -> Expectation | None:
-        """The effect on one metric; None where the model does not tell it."""
-        pairs = {
-            VerificationMetric.GENERATION_TOKENS_RATE: (self.before.tokens_per_second, self.after.tokens_per_second),
-            VerificationMetric.ITL_P95_SECONDS: (self.before.itl_p95_seconds, self.after.itl_p95_seconds),
-        }
-        if self.prompts:
-            pairs[VerificationMetric.TTFT_P95_SECONDS] = (
-                self.before.ttft_p95_seconds or 0.0,
-                self.after.ttft_p95_seconds or 0.0,
-            )
-        old, new = pairs.get(metric, (0.0, 0.0))
-        if not old or not new:
+        """The effect on one metric, as `optiinfra whatif` has it; None where the model does not tell it."""
+        name = _FIGURES.get(metric)
+        if name is None or (metric is VerificationMetric.TTFT_P95_SECONDS and not self.prompts):
+            return None
+        old, new = getattr(self.before, name), self.after.ranges[name]
+        if not old or new.low is None or not new.mid or new.high is None:
             return None
         direction = Direction.HIGHER if metric is VerificationMetric.GENERATION_TOKENS_RATE else Direction.LOWER
-        return predicted(metric, direction, new / old, _SOURCE)
+        return predicted(metric, direction, (new.low / old, new.mid / old, new.high / old), _SOURCE)
+
+
+_FIGURES = {
+    VerificationMetric.GENERATION_TOKENS_RATE: "tokens_per_second",
+    VerificationMetric.ITL_P95_SECONDS: "itl_p95_seconds",
+    VerificationMetric.TTFT_P95_SECONDS: "ttft_p95_seconds",
+}
 
 
 def expected(
@@ -74,7 +76,8 @@ def forecast(
         kv_capacity_tokens=capacity,
     )
     try:
-        before, after = (predict(_with(shape, knob, int(value)), step, load) for value in change)
+        before = predict(_with(shape, knob, int(change[0])), step, load)
+        after = predict_range(_with(shape, knob, int(change[1])), Steps.of(step), load)
     except ValueError:  # one such request alone does not fit: the model does not describe this engine
         return None
     return Forecast(before, after, prompts=step.gamma_seconds > 0)

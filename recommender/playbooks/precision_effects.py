@@ -1,9 +1,8 @@
 """What fewer bits for weights or KV are expected to do: from the bytes that a step reads, else what is published."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation
@@ -17,10 +16,13 @@ from recommender.playbooks.effects import (
     published,
     ttft_guard,
 )
-from recommender.playbooks.proofs import CAPACITY, kv_bytes_of_token
-from recommender.sizing.dtypes import WEIGHT_DTYPES
-from recommender.sizing.footprint import model_weight_bytes
-from recommender.sizing.roofline import efficiency
+from recommender.playbooks.proofs import CAPACITY
+from recommender.service_roofline import roofline_of
+from recommender.sizing import NotApplicable
+from recommender.sizing.dtypes import WEIGHT_DTYPES, kv_dtype_of, weight_dtype_of
+from recommender.sizing.load import StepModel
+from recommender.sizing.ranges import Steps
+from recommender.sizing.step_effects import Point, kv_cache, weights
 
 SIXTEEN_BITS = frozenset({"fp32", "bf16", "fp16"})
 EIGHT_BITS = frozenset({"fp8", "int8", "q8_0"})
@@ -85,35 +87,46 @@ def _from(metric: VerificationMetric, direction: Direction, found: _Range, conte
 
 
 def _itl(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Expectation:
-    """ITL'/ITL = (W'/e_w + KV'/e_kv)/(W/e_w + KV/e_kv) (P06 no. 3), from the bytes that a step reads."""
-    facts, each = context.facts, kv_bytes_of_token(context)
-    usage, capacity = evidence.value("replica:llm_kv_cache_usage:avg2m", canary), evidence.value(CAPACITY, canary)
-    known = facts.model is not None and facts.weight_dtype is not None and facts.tensor_parallel is not None
-    if not known or not each or usage is None or capacity is None:
+    """What a step takes after over before: by the roofline of the two types, at worst as published (P06 no. 3)."""
+    told = _step_ratios(change, evidence, canary, context)
+    if told is None:
         if change.knob == "kv_cache_dtype":
             kv = _Range(1.0, 0.54, "tuning §2.7: the part of a step that reads KV takes 0.54 of the time")
             return _from(VerificationMetric.ITL_P95_SECONDS, Direction.LOWER, kv, context)
         return _from(
             VerificationMetric.ITL_P95_SECONDS, Direction.LOWER, _ITL_OF_WEIGHTS[bits(str(change.new))], context
         )
-    return predicted(
-        VerificationMetric.ITL_P95_SECONDS,
-        Direction.LOWER,
-        _step_ratio(change, usage * capacity * each, context),
-        "tuning P06 no. 3: (W'/e_w + KV'/e_kv)/(W/e_w + KV/e_kv)",
-    )
+    return predicted(VerificationMetric.ITL_P95_SECONDS, Direction.LOWER, *told)
 
 
-def _step_ratio(change: Change, kv: float, context: PlanContext) -> float:
-    """Time of a step after over before, by the bytes that it reads and what of the bandwidth is reached (§2.2)."""
+def _step_ratios(
+    change: Change, evidence: Evidence, canary: str, context: PlanContext
+) -> tuple[tuple[float, float, float], str] | None:
+    """Time of a step after over before, at best, likely and at worst, with its source; None where facts are missing."""
     facts = context.facts
-    if facts.model is None or facts.weight_dtype is None or facts.tensor_parallel is None:
-        return 1.0
-    weights = partial(model_weight_bytes, facts.model, ranks=facts.tensor_parallel)
-    capability = 0.0 if facts.gpu is None else facts.gpu.compute_capability
-    now = efficiency(capability, facts.kv_dtype, facts.model.parameters)
-    before = weights(facts.weight_dtype) / now.weights + kv / now.kv
-    if change.knob == "kv_cache_dtype":
-        then = efficiency(capability, str(change.new), facts.model.parameters)
-        return (weights(facts.weight_dtype) / then.weights + kv / 2 / then.kv) / before
-    return (weights(str(change.new)) / now.weights + kv / now.kv) / before
+    knob = "kv_dtype" if change.knob == "kv_cache_dtype" else "weight_dtype"
+    new = kv_dtype_of(str(change.new), context.engine) if knob == "kv_dtype" else weight_dtype_of(str(change.new))
+    before = roofline_of(facts)
+    after = roofline_of(replace(facts, kv_dtype=new) if knob == "kv_dtype" else replace(facts, weight_dtype=new))
+    usage, capacity = evidence.value("replica:llm_kv_cache_usage:avg2m", canary), evidence.value(CAPACITY, canary)
+    running = evidence.value("replica:llm_requests_running:avg2m", canary)
+    if isinstance(before, NotApplicable) or isinstance(after, NotApplicable):
+        return None
+    if usage is None or capacity is None or running is None:
+        return None
+    at, held = Point(max(1.0, running), usage * capacity / max(1.0, running)), usage * capacity
+    steps = Steps.of(*before.step_models(), error=0.0)
+    if knob == "kv_dtype":
+        effect = kv_cache(before, after, steps.likely[0], at=at)
+    else:
+        widths = WEIGHT_DTYPES[facts.weight_dtype or ""].bits, WEIGHT_DTYPES[new or ""].bits
+        effect = weights(before, after, widths, at=at, fitted=False)
+    now = _seconds(steps.likely, at, held)
+    then = effect.on(steps)
+    ends = (_seconds(models, at, held) / now for models in (then.fast, then.likely, then.slow))
+    fast, likely, slow = ends
+    return (fast, likely, slow), effect.source
+
+
+def _seconds(models: Iterable[StepModel], at: Point, held: float) -> float:
+    return max(model.seconds(at.running, 0.0, held) for model in models)

@@ -16,10 +16,13 @@ from recommender.playbooks.seen import burning, value
 from recommender.sizing import NotApplicable, Sized
 from recommender.sizing.roofline import ridge_batch
 from recommender.sizing.speculation import speed_up
+from recommender.sizing.step_effects import uncertain
 
 _DRAFTED = "replica:llm_spec_draft_tokens:rate5m"
 _ACCEPTED = "replica:llm_spec_accepted_tokens:rate5m"
 _RUNNING = "replica:llm_requests_running:max2m"
+_ACCEPTED_LENGTHS = (2.0, 3.3)  # tokens a verification gives, in creative text and in code: tuning §2.7
+_SLOW_DOWN = (1.4, 1.4, 1.8)  # tuning §2.7
 _BREAK_EVEN = 1.0  # tuning §2.7: off below
 
 
@@ -51,6 +54,35 @@ def _speculates(evidence: Evidence, finding: Finding) -> float | None:
     """The share of drafted tokens that is accepted; None when nothing is drafted, or that is unknown."""
     drafted, accepted = value(evidence, finding, _DRAFTED), value(evidence, finding, _ACCEPTED)
     return None if not drafted or accepted is None else min(1.0, accepted / drafted)
+
+
+def speed_ups(
+    share: float | None, tokens: tuple[int, int], running: float | None, context: PlanContext
+) -> tuple[float, float, float] | None:
+    """Tokens per second with the second number of drafted tokens over the first (0: none): at worst, likely, at best.
+
+    `share`: acceptance of a token as it is measured; None: between what is published. None where no S can be said.
+    """
+    found = [_ratio(each, tokens, running, context) for each in _acceptances(share, max(tokens), context)]
+    known = [one for one in found if one is not None]
+    return (min(known), known[1], max(known)) if len(known) == len(found) else None
+
+
+def _acceptances(share: float | None, tokens: int, context: PlanContext) -> tuple[float, float, float]:
+    if share is not None or tokens < 1:
+        return (share or 0.0,) * 3
+    low, high = (acceptance_of(min(1.0, (length - 1) / tokens), tokens) for length in _ACCEPTED_LENGTHS)
+    return low, min(max(low, context.tuning.speculation_acceptance), high), high
+
+
+def _ratio(acceptance: float, tokens: tuple[int, int], running: float | None, context: PlanContext) -> float | None:
+    values = []
+    for each in tokens:
+        gain = gain_of(acceptance, each, running, context) if each else None
+        if isinstance(gain, NotApplicable):
+            return None
+        values.append(1.0 if gain is None else gain.value)
+    return values[1] / values[0]
 
 
 def gain_of(share: float, tokens: int, running: float | None, context: PlanContext) -> Sized | NotApplicable:
@@ -198,21 +230,19 @@ def _stop(evidence: Evidence, finding: Finding, context: PlanContext) -> Change 
 def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:
     """Tokens per second by S: with speculation over without, or the other way round."""
     drafted, accepted = evidence.value(_DRAFTED, canary), evidence.value(_ACCEPTED, canary)
-    share = min(1.0, accepted / drafted) if drafted and accepted is not None else context.tuning.speculation_acceptance
-    tokens = int(change.old) if change.knob == "speculative_tokens" else context.tuning.speculative_tokens
-    each = acceptance_of(share, tokens) if drafted else share
-    running = evidence.value(_RUNNING, canary)
-    now = gain_of(each, tokens, running, context)
-    after = gain_of(each, int(change.new), running, context) if change.knob == "speculative_tokens" else now
+    share = min(1.0, accepted / drafted) if drafted and accepted is not None else None
+    changed = change.knob == "speculative_tokens"
+    tokens = int(change.old) if changed else context.tuning.speculative_tokens
+    moves = (tokens, int(change.new)) if changed else (tokens, 0) if change.new == "none" else (0, tokens)
+    each = None if share is None else acceptance_of(share, tokens)
+    gains = speed_ups(each, moves, evidence.value(_RUNNING, canary), context)
+    # Where no S can be said: the slow-down that was measured at high load.
+    worst, likely, best = _SLOW_DOWN if gains is None else uncertain(gains)
     least = 1 + context.verification.min_improvement
-    ratio = 1.4  # where no S can be said: the least slow-down that was measured at high load
-    if isinstance(now, Sized) and isinstance(after, Sized):
-        ratio = after.value / now.value if change.knob == "speculative_tokens" else now.value
-        ratio = 1 / ratio if change.new == "none" else ratio
     tokens_rate = predicted(
         VerificationMetric.GENERATION_TOKENS_RATE,
         Direction.HIGHER,
-        max(least, ratio),
+        (min(worst, max(least, likely)), max(least, likely), max(least, best)),
         "S = E/(1 + k·c + v) with speculation over without; 1.4 to 1.8 times slower at high load (tuning §2.7)",
     )
     return Effects(

@@ -14,8 +14,12 @@ from recommender.sizing.load import StepModel
 from recommender.sizing.parallelism import Parallelism, Traffic, scaling_efficiency
 from recommender.sizing.ranges import Steps
 from recommender.sizing.result import NotApplicable
+from recommender.sizing.roofline import Roofline
 
 ONE_MACHINE = 8  # GPUs that one machine has at most: nothing is published of tensor parallelism over a network
+SPECULATION_ERROR = 0.15  # of the change that S is [guess]
+FOUR_BITS = 4
+_FADES = 0.25  # of the ridge batch: 4-bit weights are unpacked for each product (tuning §2.2)
 _OF_TWICE = (0.55, 0.60, 0.65)  # of the time, twice the GPUs over NVLink: P06 no. 6 [G]
 _GRAPHS = (1 / 1.5, 1 / 1.3, 1.0)  # of the time, graphs at the batch that runs: tuning §2.7
 
@@ -133,10 +137,17 @@ def _host(each: Factor) -> Factor:
 
 
 def speculation(speed_ups: tuple[float, float, float], source: str) -> StepEffect:
-    """Tokens come `speed_ups` (slow, likely, fast) times as fast; prompts are computed as before."""
-    slow, likely, fast = speed_ups
-    each = Factor.among(1 / likely, 1 / slow, 1 / fast)
+    """Tokens come `speed_ups` (at worst, likely, at best) times as fast; prompts are computed as before."""
+    worst, likely, best = uncertain(speed_ups)
+    each = Factor.among(1 / likely, 1 / worst, 1 / best)
     return StepEffect(alpha=each, beta=each, eta=each, source=source)
+
+
+def uncertain(speed_ups: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Speed-ups with what the formula leaves open of the change that they are: k·c and v are no measurements."""
+    worst, likely, best = speed_ups
+    open_ = SPECULATION_ERROR * abs(likely - 1)
+    return max(0.1 * likely, worst - open_), likely, best + open_
 
 
 def graphs(old: float, new: float, running: float) -> StepEffect:
@@ -180,3 +191,50 @@ def fewer_bits(ratio: float, published: float) -> Factor:
         return Factor(most, (most + ratio) / 2, ratio)
     least = max(ratio, published)
     return Factor(ratio, (ratio + least) / 2, least)
+
+
+def weights(
+    before: Roofline, after: Roofline, bits: tuple[float, float], *, at: "Point", fitted: bool = True
+) -> StepEffect:
+    """Weights of another type: by what a step reads of them and by the arithmetic of prompts (§2.2, P06 no. 3).
+
+    `bits` of a weight, before and after. What a request costs beside KV is the host's, for the most part, in a `fitted`
+    step; in a roofline's it is arithmetic. Four bits gain nothing for certain from a quarter of the ridge batch on.
+    """
+    said = Published() if bits[0] == bits[1] else WEIGHTS[8 if min(bits) > FOUR_BITS else 4]
+    (bytes_, arithmetic), (bytes_then, arithmetic_then) = (one.step_models(at.prompt_tokens) for one in (before, after))
+    faded = min(bits) <= FOUR_BITS and at.running >= _FADES * bytes_.alpha_seconds / arithmetic.beta_seconds
+    decode = arithmetic_then.beta_seconds / arithmetic.beta_seconds
+    return StepEffect(
+        alpha=fewer_bits(bytes_then.alpha_seconds / bytes_.alpha_seconds, 1.0 if faded else said.weights),
+        beta=Factor() if fitted else Factor(decode, decode, decode),
+        gamma=fewer_bits(arithmetic_then.gamma_seconds / arithmetic.gamma_seconds, said.prompts),
+        source=f"roofline of the two types (tuning §2.2); at worst {said.source or 'nothing is gained'}",
+    )
+
+
+def kv_cache(before: Roofline, after: Roofline, step: StepModel, *, at: "Point") -> StepEffect:
+    """A KV cache of another type: the part of a step that reads it (§2.2, §2.7).
+
+    Where a fit could not tell that part, it is in what a request costs, as much of it as the roofline has.
+    """
+    old, new = (one.step_models()[0].eta_seconds for one in (before, after))
+    if old == new:
+        return StepEffect(source="the KV cache has this type already")
+    each, beta = fewer_bits(new / old, KV.kv), Factor()
+    if step.eta_seconds == 0 and step.beta_seconds > 0:
+        share = min(1.0, old * at.held_tokens / step.beta_seconds)
+        beta = Factor.among(
+            1 - share * (1 - each.likely), 1.0, 1 - share * (1 - each.fast), 1 - share * (1 - each.slow)
+        )
+    alpha = Factor(slow=KV.weights) if new < old else Factor()
+    return StepEffect(alpha=alpha, beta=beta, eta=each, source=f"roofline of the two types; {KV.source}")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a change is looked at: requests that run, KV tokens that one holds, prompt tokens of a request."""
+
+    running: float
+    held_tokens: float
+    prompt_tokens: float = 1.0

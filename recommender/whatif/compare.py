@@ -15,7 +15,8 @@ from recommender.sizing.load import EngineShape, Workload
 from recommender.sizing.memory import ENGINE_MEMORY, Share
 from recommender.sizing.predict import slowest
 from recommender.sizing.ranges import Ranged, Steps, predict_range
-from recommender.whatif.effects import Point, Question, Unknown, effect_of
+from recommender.sizing.step_effects import Point
+from recommender.whatif.effects import Question, Unknown, effect_of
 from recommender.whatif.inputs import Gathered, busiest, gather
 from recommender.whatif.metrics import ITL, LARGE_ERROR, far_off, metrics
 from recommender.whatif.model import Input, LoadWish, Metric, WhatIf, Wish
@@ -212,6 +213,7 @@ def _steps_after(
                 instance=asked.instance,
                 context=asked.context,
                 point=point,
+                step=now.steps.likely,
                 hits_given=asked.wish.load.prefix_hit_ratio is not None,
             )
         )
@@ -241,7 +243,7 @@ def _point(now: _Point) -> Point:
         running = slowest(now.shape, now.steps.likely, now.load).running
     except ValueError:
         running = 1.0  # nothing can run like this, as is said where it is predicted
-    return Point(running, held_tokens(now.load, now.shape), now.load.prompt_tokens, now.steps.likely)
+    return Point(running, held_tokens(now.load, now.shape), now.load.prompt_tokens)
 
 
 def _metrics(

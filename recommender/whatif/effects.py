@@ -7,39 +7,24 @@ from recommender.facts import ServiceFacts
 from recommender.feasibility import setup_of
 from recommender.model import Ask, Evidence, KnobValue
 from recommender.playbooks import PlanContext
-from recommender.playbooks.speculation import acceptance_of, gain_of
-from recommender.sizing import NotApplicable, Sized
+from recommender.playbooks.speculation import acceptance_of, speed_ups
+from recommender.service_roofline import roofline_of
+from recommender.sizing import NotApplicable
 from recommender.sizing.dtypes import WEIGHT_DTYPES
 from recommender.sizing.load import StepModel
 from recommender.sizing.memory import MemorySetup
-from recommender.sizing.roofline import Roofline
 from recommender.sizing.step_effects import (
-    KV,
-    WEIGHTS,
-    Factor,
-    Published,
+    Point,
     StepEffect,
-    fewer_bits,
     graphs,
+    kv_cache,
     pipeline_parallel,
     speculation,
     tensor_parallel,
+    weights,
 )
-from recommender.whatif.steps import roofline_of
 
 _DRAFTED, _ACCEPTED = "replica:llm_spec_draft_tokens:rate5m", "replica:llm_spec_accepted_tokens:rate5m"
-_ACCEPTED_LENGTHS = (2.0, 3.3)  # tokens a verification gives, in creative text and in code: tuning §2.7
-_FADES = 0.25  # of the ridge batch: from there 4-bit weights gain nothing for certain (tuning §2.2)
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where the change is looked at: requests that run, KV tokens that one holds, prompt tokens, the present step."""
-
-    running: float
-    held_tokens: float
-    prompt_tokens: float
-    step: tuple[StepModel, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +43,7 @@ class Question:
     instance: str
     context: PlanContext
     point: Point
+    step: tuple[StepModel, ...]  # as it is likely now
     hits_given: bool = False
 
 
@@ -128,21 +114,9 @@ def _weights(question: Question) -> StepEffect | Unknown:
     after = replace(facts, weight_dtype=_setup(question, replace(facts, weight_dtype=None)).weight_dtype)
     before, then = roofline_of(facts), roofline_of(after)
     if isinstance(before, NotApplicable) or isinstance(then, NotApplicable):
-        return _missing(question, "model", "gpu", "weight_dtype", "kv_dtype", "tensor_parallel")
-    bits = [WEIGHT_DTYPES[each.weight_dtype or "bf16"].bits for each in (facts, after)]
-    said = WEIGHTS.get(8 if min(bits) > 4 else 4, Published()) if bits[0] != bits[1] else Published()  # noqa: PLR2004 - bits
-    (bytes_, arithmetic), (bytes_then, arithmetic_then) = (
-        one.step_models(question.point.prompt_tokens) for one in (before, then)
-    )
-    gained = said.weights
-    if min(bits) <= 4 and question.point.running >= _FADES * _ridge(before):  # noqa: PLR2004 - bits
-        gained = 1.0
-    return StepEffect(
-        alpha=fewer_bits(bytes_then.alpha_seconds / bytes_.alpha_seconds, gained),
-        beta=Factor() if _fitted(question) else _ratio(arithmetic.beta_seconds, arithmetic_then.beta_seconds),
-        gamma=fewer_bits(arithmetic_then.gamma_seconds / arithmetic.gamma_seconds, said.prompts),
-        source=f"roofline of {after.weight_dtype} over {facts.weight_dtype} (tuning §2.2); at worst {said.source}",
-    )
+        return _missing(question, *_OF_ROOFLINE)
+    old, new = (WEIGHT_DTYPES[each.weight_dtype or ""].bits for each in (facts, after))
+    return weights(before, then, (old, new), at=question.point, fitted=len(question.step) == 1)
 
 
 def _kv(question: Question) -> StepEffect | Unknown:
@@ -150,39 +124,15 @@ def _kv(question: Question) -> StepEffect | Unknown:
     after = replace(facts, kv_dtype=_setup(question, replace(facts, kv_dtype=None)).kv_dtype)
     before, then = roofline_of(facts), roofline_of(after)
     if isinstance(before, NotApplicable) or isinstance(then, NotApplicable):
-        return _missing(question, "model", "gpu", "weight_dtype", "kv_dtype", "tensor_parallel")
-    old, new = (one.step_models()[0].eta_seconds for one in (before, then))
-    if old == new:
-        return StepEffect(source="the KV cache has this type already")
-    each, step = fewer_bits(new / old, KV.kv), question.point.step[0]
-    beta = Factor()
-    if step.eta_seconds == 0 and step.beta_seconds > 0:  # the fit could not tell KV reads from what a request costs
-        share = min(1.0, old * question.point.held_tokens / step.beta_seconds)
-        beta = Factor.among(1 - share * (1 - each.likely), 1.0, 1 - share * (1 - each.fast))
-    return StepEffect(
-        alpha=Factor(slow=KV.weights) if new < old else Factor(),
-        beta=beta,
-        eta=each,
-        source=f"roofline of {after.kv_dtype} over {facts.kv_dtype} KV (tuning §2.2); {KV.source}",
-    )
+        return _missing(question, *_OF_ROOFLINE)
+    return kv_cache(before, then, question.step[0], at=question.point)
+
+
+_OF_ROOFLINE = ("model", "gpu", "weight_dtype", "kv_dtype", "tensor_parallel")
 
 
 def _setup(question: Question, facts: ServiceFacts) -> MemorySetup:
     return setup_of(question.context.engine or "", facts, {**question.settings, **question.changes})
-
-
-def _fitted(question: Question) -> bool:
-    """Whether the step is a service's own: what a request costs in it beside KV is the host's, for the most part."""
-    return len(question.point.step) == 1
-
-
-def _ratio(old: float, new: float) -> Factor:
-    return Factor.among(new / old) if old > 0 else Factor()
-
-
-def _ridge(roofline: Roofline) -> float:
-    by_bytes, by_arithmetic = roofline.step_models()
-    return by_bytes.alpha_seconds / by_arithmetic.beta_seconds
 
 
 def _speculation(question: Question) -> StepEffect | Unknown:
@@ -199,34 +149,14 @@ def _speculation(question: Question) -> StepEffect | Unknown:
     old = tokens if isinstance(tokens, int) else 0
     new = 0 if method == "none" else _count(after)
     share = acceptance_of(min(1.0, (accepted or 0.0) / drafted), old) if drafted and old else None
-    found = [_speed_up(question, each, (old, new)) for each in _acceptances(share, new, question.context)]
-    known = [one for one in found if one is not None]
-    if len(known) < len(found):
+    gains = speed_ups(share, (old, new), question.point.running, question.context)
+    if gains is None:
         return _missing(question, "gpu", "weight_dtype")
     told = "as measured" if share is not None else "between 2.0 and 3.3 tokens a verification are published [guess]"
     return speculation(
-        (min(known), known[1], max(known)),
+        gains,
         f"S = E/(1 + k·c + v) with {new} drafted tokens instead of {old} (tuning §2.7); {told}",
     )
-
-
-def _acceptances(share: float | None, tokens: int, context: PlanContext) -> tuple[float, float, float]:
-    """Of one token: at worst, likely, at best."""
-    if share is not None:
-        return share, share, share
-    low, high = (acceptance_of(min(1.0, (length - 1) / max(1, tokens)), max(1, tokens)) for length in _ACCEPTED_LENGTHS)
-    return low, min(max(low, context.tuning.speculation_acceptance), high), high
-
-
-def _speed_up(question: Question, acceptance: float, tokens: tuple[int, int]) -> float | None:
-    """Tokens per second after over before, with so many drafted tokens; 0: none."""
-    values = []
-    for each in tokens:
-        gain = gain_of(acceptance, each, question.point.running, question.context) if each else None
-        if isinstance(gain, NotApplicable):
-            return None
-        values.append(gain.value if isinstance(gain, Sized) else 1.0)
-    return values[1] / values[0]
 
 
 def _graphs(question: Question) -> StepEffect | Unknown:

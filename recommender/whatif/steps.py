@@ -3,36 +3,16 @@
 from dataclasses import replace
 
 from recommender.facts import ServiceFacts
+from recommender.service_roofline import roofline_of
 from recommender.sizing import NotApplicable
-from recommender.sizing.dtypes import KV_DTYPES, WEIGHT_DTYPES
 from recommender.sizing.fit import FittedStep
-from recommender.sizing.footprint import kv_bytes_per_token, model_weight_bytes
 from recommender.sizing.load import EngineShape, StepModel, Workload
 from recommender.sizing.predict import slowest
 from recommender.sizing.ranges import STEP_ERROR, Steps, scaled
-from recommender.sizing.roofline import Roofline, efficiency, kappa
+from recommender.sizing.roofline import Roofline, kappa
 
 _KAPPA = (0.5, 4.0)  # tuning §2.2: 1.0-1.5 is healthy, above 2 host-bound; beyond these the facts are not this engine's
 _ROOFLINE_ERROR = 0.10  # of a step by the roofline: its efficiencies are guesses, set by one point [guess]
-
-
-def roofline_of(facts: ServiceFacts) -> Roofline | NotApplicable:
-    """The roofline of one replica; NotApplicable names what is unknown."""
-    model, gpu, ranks = facts.model, facts.gpu, facts.tensor_parallel
-    if model is None or gpu is None or ranks is None or facts.weight_dtype is None or facts.kv_dtype is None:
-        return NotApplicable("the model, the GPU, their types or the tensor parallelism is unknown")
-    if facts.weight_dtype not in WEIGHT_DTYPES or facts.kv_dtype not in KV_DTYPES:
-        return NotApplicable(f"{facts.weight_dtype} weights with {facts.kv_dtype} KV are in no table")
-    arithmetic = facts.weight_dtype if facts.weight_dtype in gpu.flops else "fp16"
-    return Roofline(
-        bytes_per_second=ranks * gpu.bytes_per_second,
-        flops_per_second=ranks * gpu.flops[arithmetic],
-        weight_bytes=model_weight_bytes(model, facts.weight_dtype),
-        active_parameters=model.active_parameters,
-        kv_bytes_per_token=ranks * kv_bytes_per_token(model, facts.kv_dtype, tensor_parallel=ranks),
-        attention_width=float(model.full_layers * model.heads * model.head_dim),
-        efficiency=efficiency(gpu.compute_capability, facts.kv_dtype, model.parameters),
-    )
 
 
 def steps_of(

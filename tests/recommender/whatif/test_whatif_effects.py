@@ -128,7 +128,7 @@ def test_an_objective_is_surely_met_only_where_all_of_the_range_meets_it(measure
     assert (likely["expected"] or 1.0) < 0.5 < (likely["expected_high"] or 0.0)
     shown = text(ask(measured, {"weight_quantization": "fp8"}))
     assert "likely met" in shown
-    assert "effect on a step: roofline of fp8" in shown
+    assert "effect on a step: roofline of the two types" in shown
 
 
 def test_markdown_shows_hostile_names_as_text(measured: Evidence) -> None:
