@@ -36,6 +36,7 @@ from recommender.plan_parts import (
     verification,
 )
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
+from recommender.playbooks.base import LMCACHE
 from recommender.playbooks.capacity import START_REPLICAS
 from recommender.playbooks.defaults import defaults_here
 from recommender.playbooks.queries import rollback_queries, success_queries
@@ -97,6 +98,11 @@ def context_of(
         start_seconds=start_seconds,
         ledger=ledger or SiteEffects(),
         facts=facts or ServiceFacts(),
+        lmcache={
+            target.instance: file.values
+            for target in targets
+            if target.lmcache_config_file and (file := _file(executor, target.of(LMCACHE))) is not None
+        },
         companions={each.instance: each.engine for replica in config.replicas for each in replica.companions},
     )
 
@@ -169,7 +175,7 @@ def _candidate(playbook: Playbook, outcome: Outcome, case: Case) -> Candidate | 
         return None
     if outcome.feasibility is not None and outcome.feasibility.fits is not True:
         return None
-    scope = change_scope(outcome.knob, case.evidence, case.root, case.context)
+    scope = change_scope(outcome.knob, case.evidence, case.root, case.context.of(outcome.engine))
     if not isinstance(scope, ChangeScope):
         return None
     effects = playbook.effects(outcome, case.evidence, scope.instances[0], case.context)
@@ -199,7 +205,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         advice=advice(case),
         restart=restart_cost(change, context),
         quality_gate=quality_gate(change, context),
-        patches=render(change, PatchContext(case.evidence.service, context.knobs)),
+        patches=render(change, PatchContext(case.evidence.service, context.of(change.engine).knobs)),
         verification_queries=success_queries(playbook.id, case.evidence, scope.instances, context),
         rollback_queries=rollback_queries(judged.guards, case.evidence, scope.instances, context),
         asks=asks(case),

@@ -1,7 +1,7 @@
 """What a playbook is, and what it is given besides the evidence."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from recommender.contracts import ReplicaTarget
 from recommender.engine_version import EngineVersion
@@ -17,6 +17,8 @@ from recommender.sizing import LinearItl, NotApplicable
 from recommender.sizing.load import StepModel
 from recommender.sizing.told_capacity import CONFLICT
 from recommender.tuning_config import TuningConfig
+
+LMCACHE = "lmcache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class PlanContext:
     again after a restart, as measured; None when that was never seen. `ledger` is what changes did at this site.
     `defaults` are what replicas run with of knobs that nobody set, where that is known. `version` says where the
     engine's is from, or why it is unknown. `facts` are what is known of the model and its GPUs. `companions`:
-    instance -> what stands beside a replica ("lmcache", "kvoptkit").
+    instance -> what stands beside a replica ("lmcache", "kvoptkit"). `lmcache`: as `settings`, of LMCache in a replica.
     """
 
     service: str
@@ -76,6 +78,15 @@ class PlanContext:
     ledger: SiteEffects = field(default_factory=SiteEffects)
     facts: ServiceFacts = field(default_factory=ServiceFacts)
     companions: Mapping[str, str] = field(default_factory=dict)
+    lmcache: Mapping[str, Mapping[str, KnobValue]] = field(default_factory=dict)
+
+    def of(self, engine: str) -> "PlanContext":
+        """The context of a change of `engine`: this one, or that of LMCache in the replicas that name its file."""
+        if engine == self.engine or engine != LMCACHE:
+            return self
+        within = tuple(replica for replica in self.replicas if replica.lmcache_config_file)
+        knobs = load(engine).at(None)  # which version lives in a replica, nobody tells
+        return replace(self, engine=engine, knobs=knobs, settings=self.lmcache, defaults={}, replicas=within)
 
     def knob(self, name: str) -> Knob | None:
         """The engine's knob of this neutral name, or None."""

@@ -1,4 +1,6 @@
-"""LMCache and KV-OptKit beside a replica: calls and settings of their own, none of which OptiInfra carries out.
+"""LMCache and KV-OptKit beside a replica: calls and settings of their own.
+
+The size of an LMCache that lives in an engine is changed where the inventory names its file; all else is advice.
 
 LMCache's sizes and tiers act when the engine starts; a few switches are live on its internal API
 (`internal_api_server_enabled: true`, ports from 6999, loopback). KV-OptKit 0.5.3 is a demonstration: its vLLM adapter
@@ -8,8 +10,10 @@ raises NotImplementedError, so its figures are read and its actions are done by 
 import math
 
 from recommender.figures import figure
-from recommender.model import Evidence, Finding
-from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.model import Change, Evidence, Feasibility, Finding
+from recommender.playbooks.base import LMCACHE, Advice, PlanContext, Playbook
+from recommender.playbooks.offload import OFFLOAD_ROLLBACK, offload_effects
+from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.playbooks.seen import ask, crowd, value
 from recommender.sizing import NotApplicable
 from recommender.sizing.footprint import kv_bytes_per_token
@@ -41,7 +45,7 @@ def _hit_ratio(evidence: Evidence, instances: tuple[str, ...]) -> float | None:
     return sum(each or 0.0 for each in found) / sum(each or 0.0 for each in asked)
 
 
-def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:
+def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P09 no. 5: GB = reuse window · tokens computed a second · kv_B, within 0.7 of the memory that the host has."""
     beside = _beside("lmcache", evidence, context)
     if not beside:
@@ -67,6 +71,8 @@ def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice 
     now = evidence.value(_CAPACITY, evicting[0])
     if now is not None and new <= now:
         return NotApplicable(f"it has {figure(now, 'bytes')}, no less than what would be used or fits: {formula}")
+    if room is not None and (change := _resize(new, formula + limit, evidence, finding, context)) is not None:
+        return change
     workers = facts.tensor_parallel or 1
     return Advice(
         f"The external cache beside {evicting[0]} drops {figure(evidence.value(_EVICTIONS, evicting[0]))} entries a "
@@ -75,6 +81,30 @@ def _size(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice 
         "and allocates nothing.",
         asked if room is None else (),
     )
+
+
+def _resize(
+    total: float, formula: str, evidence: Evidence, finding: Finding, context: PlanContext
+) -> Change | NotApplicable | None:
+    """Its own file set to `total` bytes, a step at most; None where what it holds now is not known of a replica."""
+    within, workers = context.of(LMCACHE), context.facts.tensor_parallel
+    scope = change_scope("external_cache_bytes", evidence, finding, within) if within.replicas else None
+    if workers is None or not isinstance(scope, ChangeScope):
+        return None
+    old = float(scope.old)
+    each = math.floor(min(total / workers, context.tuning.step_max_ratio * old) / _GIB) * _GIB
+    if each <= old:
+        return NotApplicable(f"{figure(old, 'bytes')} a worker are as much as would be used or fits: {formula}")
+    after = float(each * workers)
+    text = f"{figure(after, 'bytes')} of host memory for {workers} workers, of {figure(total, 'bytes')}: {formula}"
+    change = scope.change_to(
+        each,
+        formula=f"{formula}, over {workers} workers, at most {context.tuning.step_max_ratio:g} times what it has",
+        inputs={"bytes": total, "workers": float(workers)},
+        reason=f"The external cache in {scope.instances[0]} drops entries that are asked again.",
+    )
+    proof = Feasibility(fits=True, before=old * workers, after=after, limit=total, text=text)
+    return change.model_copy(update={"feasibility": proof})
 
 
 def _computed(evidence: Evidence, finding: Finding) -> float | None:
@@ -159,5 +189,5 @@ def _read_kvoptkit(evidence: Evidence, finding: Finding, context: PlanContext) -
 
 SWITCH = Playbook("P09.7", "Make an external cache work or take it out", _switch)
 CLEAR = Playbook("P09.9", "Clear an external cache", _clear)
-SIZE = Playbook("P09.10", "Give the external cache room", _size)
+SIZE = Playbook("P09.10", "Give the external cache room", _size, offload_effects, OFFLOAD_ROLLBACK)
 KVOPTKIT = Playbook("P09.11", "Read what KV-OptKit advises", _read_kvoptkit)

@@ -108,7 +108,8 @@ def _switched_off(old: KnobValue | None, instances: tuple[str, ...], context: Pl
     return "" if on else "--hicache-size acts only with --enable-hierarchical-cache, which no configuration file sets"
 
 
-def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
+def offload_effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
+    """First tokens come sooner where what was thrown out is asked again; copies must not slow steps."""
     ttft = published(
         VerificationMetric.TTFT_P95_SECONDS,
         Direction.LOWER,
@@ -119,13 +120,13 @@ def _effects(change: Change, evidence: Evidence, canary: str, context: PlanConte
     return Effects(expected=(ttft,), must_improve=ttft, guards=(error_guard(context), itl_guard(context)))
 
 
-_ROLLBACK = (
+OFFLOAD_ROLLBACK = (
     "When fewer than a tenth of the tokens looked up are found after a day, ITL p95 passes its guard, errors rise "
     "by half a percentage point or TTFT p95 does not improve, it is taken back and the replicas are restarted."
 )
 _TITLE = "Keep KV in host memory"
 
 # One action of three classes: a plan says which one it answers.
-OFFLOAD_KV = Playbook("P02.10", _TITLE, _offload, _effects, _ROLLBACK)
-OFFLOAD_PROMPTS = Playbook("P05.8", _TITLE, _offload, _effects, _ROLLBACK)
-OFFLOAD_PREFIXES = Playbook("P09.5", _TITLE, _offload, _effects, _ROLLBACK)
+OFFLOAD_KV = Playbook("P02.10", _TITLE, _offload, offload_effects, OFFLOAD_ROLLBACK)
+OFFLOAD_PROMPTS = Playbook("P05.8", _TITLE, _offload, offload_effects, OFFLOAD_ROLLBACK)
+OFFLOAD_PREFIXES = Playbook("P09.5", _TITLE, _offload, offload_effects, OFFLOAD_ROLLBACK)
