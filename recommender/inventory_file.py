@@ -40,7 +40,8 @@ def load_inventory(path: FilePath | None) -> Inventory:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"cannot read the inventory {path}: {reason}; name your file with --inventory or OPTIINFRA_INVENTORY") from exc
+        how = "name your file with --inventory or OPTIINFRA_INVENTORY"
+        raise ConfigError(f"cannot read the inventory {path}: {reason}; {how}") from exc
     return parse_inventory(text, path.name)
 
 

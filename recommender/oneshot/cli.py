@@ -71,7 +71,13 @@ class _Command(click.Command):
 @click.option("--service", metavar="NAME", help="Only this service; all are looked at otherwise.")
 @click.option("--engine", type=click.Choice(_ENGINES), help="Only services of this engine.")
 @click.option("--engine-version", metavar="VERSION", help="What its replicas run, where a direct scrape does not tell.")
-@click.option("--inventory", type=_FILE, help="Objectives, settings, model and hardware: makes advice a sized plan.")
+@click.option(
+    "--inventory",
+    type=_FILE,
+    envvar="OPTIINFRA_INVENTORY",
+    show_envvar=True,
+    help="Objectives, settings, model and hardware: makes advice a sized plan.",
+)
 @click.option(
     "--signals",
     type=click.Choice(["auto", *(source.value for source in Source)]),

@@ -199,9 +199,10 @@ def _nothing_raw(found: Raw, wish: Wish, url: str) -> str:
         asked = " and ".join(f"{option} {value}" for option, value in _asked(wish) if value)
         return f"{url} has no service that fits {asked}; it has: {known}"
     minutes = int(LOOK_BACK.total_seconds() // 60)
+    when = f"the last {minutes} minutes" if wish.at is None else f"the {minutes} minutes before {wish.at:%F %T} UTC"
     looked = ", ".join(sorted(name for name in markers() if ":" in name or name.partition("_")[0] not in _spelled()))
     return (
-        f"{url} has had no series of an LLM engine in the last {minutes} minutes. Looked for replica:llm_up "
+        f"{url} has no series of an LLM engine in {when}. Looked for replica:llm_up "
         f"(OptiInfra's rules), llm_up (its prober), and {looked}. Let Prometheus scrape the engines' own metrics (vLLM,"
         " SGLang, TGI, TensorRT-LLM, Triton, llama.cpp with --metrics, Dynamo); Ollama has none: optiinfra exporter "
         "reads it."

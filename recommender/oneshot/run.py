@@ -52,6 +52,8 @@ def _look(service: Known, source: Read, wish: Wish, alerts: Mapping[str, Rule], 
     unseen = sorted({target.instance for target in wish.inventory.targets(service.name)} - set(service.instances))
     if unseen:
         notes = (*notes, f"The inventory has replicas of which this Prometheus tells nothing: {', '.join(unseen)}.")
+    if passed_over := _passed_over(service, evidence, wish):
+        notes = (*notes, passed_over)
     return ServiceReport(
         service=service.name,
         named_by=service.named_by,
@@ -74,6 +76,19 @@ def _objectives_from(service: Known, source: Read, wish: Wish) -> str:
     if config is not None and config.objectives.declared():
         return "the inventory's, and shipped defaults for the rest"
     return "shipped defaults; an inventory says the service's own"
+
+
+def _passed_over(service: Known, evidence: Evidence, wish: Wish) -> str:
+    """Rules compare with what the recommender exports: objectives of an inventory that is given here change nothing."""
+    config = wish.inventory.services.get(service.name)
+    declared = config.objectives.declared() if config else {}
+    others = [f"{name} {value:g}" for name, value in declared.items() if evidence.objectives.get(name) != value]
+    if not others:
+        return ""
+    return (
+        f"The inventory's {', '.join(others)} is not what was compared with: the rules here have other objectives, "
+        "since no recommender with this inventory is scraped. --signals raw takes the inventory's."
+    )
 
 
 def _of_another_moment(wish: Wish) -> tuple[str, ...]:

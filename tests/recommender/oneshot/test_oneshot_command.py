@@ -170,6 +170,14 @@ def test_what_the_rules_recorded_goes_first_and_says_the_same(past: str, ruled: 
     assert recorded["services"][0]["engines"] == ["vllm"]
 
 
+def test_objectives_that_the_rules_do_not_have_are_not_passed_over_in_silence(ruled: str, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    replicas = "replicas: [{url: 'http://10.0.0.1:8000'}]"
+    inventory.write_text(f"services:\n  saturated: {{engine: vllm, objectives: {{ttft_p95_seconds: 9}}, {replicas}}}\n")
+    result = call(ruled, "--service", "saturated", "--inventory", str(inventory))
+    assert "Note: The inventory's ttft_p95_seconds 9 is not what was compared with" in result.stdout
+
+
 def test_who_must_say_who_asks_is_told_how(past: str, tmp_path: Path) -> None:
     secret = tmp_path / "token"
     secret.write_text("let-me-in\n", encoding="utf-8")
@@ -185,7 +193,7 @@ def test_who_must_say_who_asks_is_told_how(past: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--at", "1000000000"), "vllm:num_requests_running"),
+        (("--at", "1000000000"), "in the 60 minutes before 2001-09-09 01:46:40 UTC. Looked for replica:llm_up"),
         (("--at", "1000000000"), "Ollama has none"),
         (("--service", "chat"), "saturated (vllm)"),
         (("--engine", "ollama"), "no service that fits --engine ollama"),
