@@ -62,6 +62,13 @@ def gather(evidence: Evidence, context: PlanContext, instance: str, wish: LoadWi
             chunked_prefill=True,
             reserves_answers=found.settings.get("capacity_policy") == "guaranteed_no_evict",
         )
+    ranks = found.settings.get("data_parallel_size")
+    if isinstance(ranks, int) and ranks > 1:
+        found.shape = None
+        found.notes.append(
+            f"It has {ranks} data-parallel ranks: which of its limits and figures are of one rank is not known, so "
+            "it is not predicted as if it were one engine."
+        )
     found.load = _load(found, evidence, instance, wish)
     if found.load is not None and found.shape is not None:
         found.shape = replace(found.shape, chunked_prefill=_chunked(found, found.load, found.shape))
@@ -86,11 +93,11 @@ def _whole(found: Gathered, name: str, evidence: Evidence, context: PlanContext,
         )
         return None
     if context.configured(name, instance) is not None:
-        found.sources[name] = "configuration"
+        found.sources[name] = context.source(name, instance) or "configuration"
     elif evidence.value(TOLD[name], instance) is not None:
         found.sources[name] = TOLD[name]
     else:
-        found.sources[name] = "the engine's default on this device"
+        found.sources[name] = "taken to be the engine's default on this device: nobody tells it"
     return int(value)
 
 

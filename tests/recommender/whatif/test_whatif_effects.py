@@ -91,6 +91,13 @@ def test_without_facts_there_is_no_figure_but_questions(measured: Evidence, wish
     assert "unknown" in text(answer)
 
 
+def test_data_parallel_ranks_are_not_predicted_as_if_they_were_one_engine(measured: Evidence) -> None:
+    ranks = replace(h100(), declared={**h100().declared, "data_parallel_size": 2})
+    answer = ask(measured, {"max_running_requests": 64}, ranks)
+    assert answer.metrics == ()
+    assert any("2 data-parallel ranks" in note for note in answer.notes)
+
+
 def test_published_effects_lie_inside_the_ranges(measured: Evidence) -> None:
     low, likely, high = after(ask(measured, {"weight_quantization": "fp8"}))
     assert low < 1.37 < likely < 1.6 < high  # tuning §2.7: 1.37 to 1.6 times the throughput
