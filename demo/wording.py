@@ -35,7 +35,7 @@ def plan(workflow: Mapping[str, Any]) -> Iterator[str]:
     the_plan = workflow["plan"]
     yield f"{the_plan['title']}  ({the_plan['bottleneck']}, playbook {the_plan['playbook']})"
     for item in the_plan.get("evidence", ()):
-        yield f"  because {item['text']}"
+        yield f"  {item['text']}" if item["text"].startswith("although ") else f"  because {item['text']}"
     change = the_plan.get("change")
     if change is None:
         yield from (f"  advice: {line}" for line in the_plan.get("advice", ()))
@@ -67,4 +67,4 @@ def before_and_after(before: Figures, after: Figures) -> Iterator[str]:
 
 
 def _change(old: float | None, new: float | None) -> str:
-    return "" if not old or new is None else f"  ({(new - old) / old:+.0%})"
+    return "" if not old or new is None else f"  ({round(100 * (new - old) / old) or 0:+d}%)"

@@ -190,7 +190,7 @@ def evidence_items(root: Finding) -> tuple[EvidenceItem, ...]:
     """The checks of the finding that is acted on, each with its query."""
     return tuple(
         EvidenceItem(
-            text=check.text,
+            text=check.text if check.agrees is not False else f"although {check.text}",
             query=check.readings[0].query if check.readings else "",
             value=check.readings[0].value if check.readings else None,
             threshold=check.threshold_value,

@@ -81,7 +81,7 @@ def _sections(stories: Sequence[Story], proposed: Mapping[str, Proposal]) -> Ite
         if found.plan is None:
             yield from ("", "No change is proposed.")
         else:
-            yield _deeper("\n".join(plan_markdown(found.plan)))
+            yield _deeper("\n".join(plan_markdown(found.plan, found.evidence)))
 
 
 def _deeper(markdown: str) -> str:

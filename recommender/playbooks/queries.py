@@ -158,7 +158,11 @@ def _queue(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[Pl
 
 def _waiting(of: Selectors, most: float) -> PlanQuery:
     waiting = f"max(avg_over_time(replica:llm_requests_waiting:avg2m{{{of.changed}}}[{_WINDOW}])) < {most:g}"
-    return PlanQuery(text=f"fewer than {most:g} requests wait at each replica", query=waiting)
+    return PlanQuery(text=f"on average less than {_requests(most)} at each replica", query=waiting)
+
+
+def _requests(number: float) -> str:
+    return "one request waits" if number == 1 else f"{number:g} requests wait"
 
 
 def _admission(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
