@@ -38,7 +38,7 @@ from recommender.plan_parts import (
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.base import LMCACHE
 from recommender.playbooks.capacity import START_REPLICAS
-from recommender.playbooks.defaults import defaults_here
+from recommender.playbooks.defaults import defaults_here, with_ranks
 from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
@@ -80,6 +80,7 @@ def context_of(
     defaults: Mapping[str, Defaults] = {}
     if knobs is not None:
         defaults = defaults_here(files, knobs, version.value, gpu=gpu, declared=declared, evidence=evidence)
+    facts = None if facts is None else with_ranks(facts, defaults)
     return PlanContext(
         service=service,
         engine=config.engine,

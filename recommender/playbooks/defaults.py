@@ -1,8 +1,10 @@
 """Defaults that run on the replicas of a service, as far as nothing that is seen speaks against them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from recommender.contracts import Configuration
+from recommender.facts import ServiceFacts
 from recommender.figures import figure
 from recommender.gpus import Gpu
 from recommender.knobs import KnobCatalog
@@ -10,6 +12,7 @@ from recommender.knobs.derive import Defaults, Setting, defaults_of
 from recommender.model import Evidence, KnobValue
 from recommender.playbooks.told import agree, told
 
+_RANKS, _FACT = "tensor_parallel_size", "tensor_parallel"
 # Signals that no replica can have above the knob.
 _NEVER_ABOVE = {
     "max_running_requests": "replica:llm_requests_running:max2m",
@@ -45,6 +48,24 @@ def defaults_here(
         )
         for instance, file in files.items()
     }
+
+
+def with_ranks(facts: ServiceFacts, defaults: Mapping[str, Defaults]) -> ServiceFacts:
+    """The facts with the tensor parallel size that all replicas took by themselves, where nobody says another."""
+    found = [each.values.get(_RANKS) for each in defaults.values()]
+    first = found[0] if found else None
+    asked = [ask for ask in facts.asks if ask.fact == _FACT]
+    unsaid = facts.tensor_parallel is None and all(" says " not in ask.how for ask in asked)
+    if first is None or not unsaid or not isinstance(first.value, int):
+        return facts
+    if any(each is None or each.value != first.value for each in found):
+        return facts
+    return replace(
+        facts,
+        tensor_parallel=first.value,
+        sources={**facts.sources, _FACT: first.source},
+        asks=tuple(ask for ask in facts.asks if ask.fact != _FACT),
+    )
 
 
 def _told(knobs: KnobCatalog, instance: str, evidence: Evidence | None) -> dict[str, KnobValue]:

@@ -64,6 +64,26 @@ def test_the_default_is_the_old_value_with_its_source_in_plan_and_evidence(state
     assert changed(FILE, change, Path("1.yml")) == f"{FILE}max-num-seqs: {change.new}\n"
 
 
+def test_ranks_that_nobody_set_are_a_fact_with_its_source(state: Builder, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.yml" for number in (1, 2, 3)]
+    for file in files:
+        file.write_text(FILE, encoding="utf-8")
+    replicas = [
+        {"url": f"http://10.0.0.{number}:8000", "config_file": str(file), "config_complete": True}
+        for number, file in enumerate(files, 1)
+    ]
+    data: dict[str, object] = {"engine": "vllm", "engine_version": "0.32.0", "replicas": replicas}
+    for declared, ranks, source in (
+        ({}, 1, "default of vLLM 0.32.0 (engine-knobs §1), no tensor-parallel-size in 1.yml"),
+        ({"tensor_parallel_size": 2}, 2, "inventory: settings.tensor_parallel_size"),
+    ):
+        inventory = Inventory.model_validate({"services": {"chat": {**data, "settings": declared}}})
+        targets, executor = inventory.targets("chat"), CommandExecutor({})
+        facts = context_of("chat", inventory.services["chat"], targets, executor, evidence=state("steady")).facts
+        assert (facts.tensor_parallel, facts.sources["tensor_parallel"]) == (ranks, source)
+        assert "tensor_parallel" not in {ask.fact for ask in facts.asks}
+
+
 def test_a_version_that_only_the_inventory_knows_serves_as_well(state: Builder, tmp_path: Path) -> None:
     plan = _plan(state("kv_pressure", limit=256), tmp_path, engine_version="0.32.0", **L4)
     assert plan.change is not None

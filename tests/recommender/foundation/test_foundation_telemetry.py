@@ -117,6 +117,28 @@ services:
     }
 
 
+def test_a_default_is_exported_where_the_inventory_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "one.yml").write_text("model: m\nmax-model-len: 8k\n")
+    (tmp_path / "two.yml").write_text("model: m\nmax-num-seqs: lots\n")
+    inventory = parse_inventory(f"""\
+services:
+  chat:
+    engine: vllm
+    engine_version: '0.32.0'
+    hardware: {{gpu: l4}}
+    settings: {{max_running_requests: 8}}
+    replicas:
+      - {{url: "http://a:1", config_file: {tmp_path}/one.yml, config_complete: true}}
+      - {{url: "http://b:1", config_file: {tmp_path}/two.yml}}
+""")
+    text = text_of(InventoryCollector(inventory, build({})))
+    found = {line.partition("{")[2] for line in text.splitlines() if line.startswith("optiinfra_replica_knob{")}
+    assert 'instance="a:1",knob="max_running_requests",service="chat"} 8.0' in found  # the inventory goes first
+    assert 'instance="a:1",knob="max_batched_tokens",service="chat"} 2048.0' in found
+    assert 'instance="a:1",knob="kv_cache_memory_fraction",service="chat"} 0.92' in found
+    assert not [line for line in found if 'instance="b:1"' in line]  # a value that nobody understands is unknown
+
+
 def test_knobs_that_are_words_have_no_series_and_units_are_neutral(tmp_path: Path) -> None:
     config, variables = tmp_path / "engine.yml", tmp_path / "ollama.env"
     config.write_text("kv-cache-dtype: fp8_e4m3\nhicache-size: 16\n")
