@@ -29,12 +29,12 @@ _HANDLES: Mapping[str, Mapping[str, str]] = {
         "sglang": "--max-running-requests",
         "tgi": "--max-batch-size",
         "tensorrt_llm": "max_batch_size",
-        "triton": "triton_max_batch_size",
+        "triton": "max_batch_size of trtllm-build, for another engine,",
         "llamacpp": "-np",
         "ollama": "OLLAMA_NUM_PARALLEL",
     },
     "graph_max_batch": {
-        "vllm": "--compilation-config '{\"max_cudagraph_capture_size\": N}'",
+        "vllm": "--max-cudagraph-capture-size",
         "sglang": "--cuda-graph-max-bs-decode",
         "tgi": "--cuda-graphs",
         "tensorrt_llm": "cuda_graph_config.max_batch_size",
@@ -132,3 +132,15 @@ def handle(name: str, context: PlanContext) -> str | None:
     if engine is not None:
         return known.get(engine)
     return f"the engine's setting (vLLM: {known['vllm']})" if "vllm" in known else None
+
+
+def queue_limit(context: PlanContext) -> tuple[str, str]:
+    """What bounds the queue of the service, and what to add to the length of the queue there; empty for nothing.
+
+    The limits of vLLM and TGI count the requests that run as well (vllm/config/scheduler.py, launcher/src/main.rs).
+    """
+    turned = handle("queue_limit_requests", context)
+    if turned is None:
+        return "the queue limit of the gateway", ""
+    counts_running = engine_of(context) in {None, "vllm", "tgi"}
+    return turned, " and its batch limit, for it counts those that run as well" if counts_running else ""

@@ -7,7 +7,7 @@ from recommender.playbooks.admission_policy import LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT, told_of_slots
 from recommender.playbooks.batch_with_memory import RAISE_BOTH
-from recommender.playbooks.handles import handle
+from recommender.playbooks.handles import handle, queue_limit
 from recommender.playbooks.scaling import SCALE_OUT_FOR_LOAD
 from recommender.playbooks.scope import canary_of
 from recommender.playbooks.token_budget import RAISE_BUDGET
@@ -57,10 +57,10 @@ def _shed(
         return NotApplicable("the TTFT objective, or how many requests finish, is unknown: no queue limit can be said")
     each = rate / replicas
     limit = max(1, round(objective * each))
-    turned = handle("queue_limit_requests", context) or "the gateway"
+    turned, beside = queue_limit(context)
     return Advice(
-        f"Let no more than {limit} requests queue at a replica ({turned}): objective·finished per second = "
-        f"{figure(objective, 'seconds')}·{figure(each)}/s. Turn away or defer what does not have to be answered now; "
+        f"Let no more than {limit} requests queue at a replica ({turned}: {limit}{beside}): objective·finished per "
+        f"second = {figure(objective, 'seconds')}·{figure(each)}/s. Turn away or defer what need not be answered now; "
         "a longer queue only makes answers late."
     )
 

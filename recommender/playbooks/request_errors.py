@@ -5,7 +5,7 @@ import math
 from recommender.figures import figure, sentence, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
-from recommender.playbooks.handles import engine_of, handle
+from recommender.playbooks.handles import engine_of, handle, queue_limit
 from recommender.playbooks.seen import value
 from recommender.sizing import NotApplicable
 
@@ -80,7 +80,7 @@ def _queue_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> 
         return NotApplicable("no request is turned away")
     objective, rate = evidence.objectives.get("ttft_p95_seconds"), evidence.value("service:llm_requests:rate5m")
     replicas = evidence.value("service:llm_replicas_up:count")
-    turned = handle("queue_limit_requests", context) or "the queue limit of the gateway"
+    turned, beside = queue_limit(context)
     if objective is None or rate is None or not replicas:
         return Advice(
             "Requests that are turned away show that the service is full: find out why they wait (KV cache, batch "
@@ -90,8 +90,8 @@ def _queue_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> 
     return Advice(
         "Requests that are turned away show that the service is full: find out why they wait (KV cache, batch limit, "
         f"prefill) or add replicas. A replica answers {objective:g}·{rate / replicas:.3g} = {longest} waiting requests "
-        f"within the TTFT objective, so {turned} above {longest} turns a quick refusal into a late answer; below it, "
-        "requests are turned away that could be served."
+        f"within the TTFT objective, so {turned} above {longest}{beside} turns a quick refusal into a late answer; "
+        "below it, requests are turned away that could be served."
     )
 
 

@@ -64,7 +64,8 @@ def test_what_has_no_bounds_is_left_when_the_version_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "known"), [("0.11.0", False), ("0.13.0", True), ("0.32.0", True), ("0.13.0rc1", False), ("main", False)]
+    ("version", "known"),
+    [("0.13.0", False), ("0.14.0", True), ("0.32.0", True), ("0.14.0rc1", False), ("main", False)],
 )
 def test_kv_offload_of_vllm_is_proposed_only_where_it_is_known(version: str, known: bool) -> None:
     assert (load("vllm").at(version).get("kv_offload_bytes") is not None) is known

@@ -84,9 +84,9 @@ def test_every_number_is_written_and_read_back_but_for_a_part_of_the_engines_uni
 @given(st.sampled_from(engines()), versions)
 def test_a_version_gets_only_what_it_surely_knows(engine: str, version: str | None) -> None:
     whole, narrowed = load(engine), load(engine).at(version)
-    by_name = {knob.name: knob for knob in whole.knobs}
+    by_bounds = {(knob.name, knob.since, knob.until): knob for knob in whole.knobs}
     for knob in narrowed.knobs:
-        full = by_name[knob.name]
+        full = by_bounds[knob.name, knob.since, knob.until]
         assert surely_within(version, full.since, full.until)
         assert all(surely_within(version, full.values_since.get(word), None) for word in knob.choices)
         for default in knob.defaults:
