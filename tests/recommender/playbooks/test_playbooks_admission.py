@@ -27,7 +27,7 @@ WAITING = {
 UNSURE = WAITING | {"replica:llm_itl_seconds:p95_5m": 0.09}  # 0.1/0.09 leaves no room for a wide step
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt_llm", "tgi", "triton"])
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tensorrt_llm", "tgi"])
 def test_each_engine_with_a_kv_pool_gets_twice_its_slots_while_kv_holds_them(engine: str) -> None:
     change = changed(size(LIMITED, "P04.1", evidence(UNSURE), context(engine, max_running_requests=16)))
     assert (change.knob, change.engine, change.old, change.new) == ("max_running_requests", engine, 16, 32)
@@ -190,8 +190,8 @@ def test_graphs_are_captured_up_to_the_batch_that_runs_out_of_memory_that_is_fre
 
 
 def test_the_version_must_be_known_to_have_the_knob() -> None:
-    given = dataclasses.replace(context(graph_max_batch=128), engine_version="0.24.0")
-    given = dataclasses.replace(given, knobs=given.knobs.at("0.24.0") if given.knobs else None)
+    given = dataclasses.replace(context(graph_max_batch=128), engine_version="0.11.0")
+    given = dataclasses.replace(given, knobs=given.knobs.at("0.11.0") if given.knobs else None)
     seen = WAITING | {"replica:llm_requests_running:max2m": 200.0}
     assert "not known" in refused(size(LIMITED, "P04.4", evidence(seen), given, ONE))
 

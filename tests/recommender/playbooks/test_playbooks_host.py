@@ -72,7 +72,7 @@ def test_processes_are_not_added_where_they_do_not_help() -> None:
     for name in ("replica:llm_generation_tokens:rate5m", "node:host_cpu_busy:ratio"):
         lacking = evidence({each: value for each, value in STREAMING.items() if each != name})
         assert "unknown" in refused(size(THREAD, "P15.7", lacking, given))
-    of_unknown_age = size(THREAD, "P15.7", evidence(STREAMING), context(version="0.24.0", api_server_processes=1))
+    of_unknown_age = size(THREAD, "P15.7", evidence(STREAMING), context(version="0.9.0", api_server_processes=1))
     assert not hasattr(of_unknown_age, "new")  # a version that may not know the flag
 
 
