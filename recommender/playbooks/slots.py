@@ -41,10 +41,17 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
     if isinstance(slots, NotApplicable):
         return slots
     before, new = slots
+    if shared is not None and _is_one_pool(evidence, canary, before, float(shared)):
+        return Advice(
+            f"{_reason(evidence, finding)} Set -np to {new}, and --kv-unified with it: its slots share one context of "
+            f"{shared} tokens, of which a request may take all, as they do while -np is not set. -np alone ends that, "
+            f"and leaves each slot {math.floor(float(shared) / new)}."
+        )
     if shared is None:
         text = (
             f"{_reason(evidence, finding)} Set -np to {new} and -c to {new}/{before} of what it is, both together: -c "
-            "is divided by the slots, so more of them alone would refuse long requests."
+            "is divided by the slots, so more of them alone would refuse long requests. Where -np is not set yet they "
+            "share it instead: then leave -c and give --kv-unified."
         )
         return Advice(text, context.asks("context_tokens"))
     each = -(-int(shared) // before)
@@ -61,6 +68,12 @@ def _of_shared_context(evidence: Evidence, finding: Finding, context: PlanContex
         return changed
     beside = {"sets": {**changed.sets, knob.key: new * each}, "sets_old": {knob.key: shared}}
     return changed.model_copy(update=beside)
+
+
+def _is_one_pool(evidence: Evidence, canary: str, slots: int, shared: float) -> bool:
+    """Whether the slots are known to have unified KV: each tells the whole context for its own, not its part of it."""
+    told = evidence.value("replica:llm_max_model_length_tokens", canary)
+    return slots > 1 and told is not None and told > (shared / slots + shared) / 2
 
 
 def _together(

@@ -121,6 +121,16 @@ def test_slots_of_llamacpp_are_advised_where_the_context_that_they_share_is_unkn
     assert [ask.fact for ask in outcome.asks] == ["context_tokens"]
 
 
+def test_slots_of_llamacpp_that_share_one_context_are_not_divided_by_setting_them() -> None:
+    """Nobody set -np: four slots with unified KV, and each tells the whole context for its own."""
+    whole = UNSURE | {"replica:llm_requests_running:max2m": 4.0, "replica:llm_max_model_length_tokens": 16384.0}
+    whole |= {"replica:llm_max_running_requests": 4.0}
+    given = context("llamacpp", known=facts(), context_tokens=16384)
+    assert "--kv-unified" in advised(size(LIMITED, "P04.1", evidence(whole), given))
+    divided = whole | {"replica:llm_max_model_length_tokens": 4096.0}
+    assert "--kv-unified" not in advised(size(LIMITED, "P04.1", evidence(divided), given))
+
+
 @pytest.mark.parametrize("missing", ["kv_cache_capacity_tokens", "tokens_per_running_request:avg5m"])
 def test_what_a_request_holds_has_to_be_known(missing: str) -> None:
     seen = {name: value for name, value in UNSURE.items() if name != f"replica:llm_{missing}"}
