@@ -11,10 +11,12 @@ from recommender.contracts import Executor, ReplicaTarget
 from recommender.errors import ConfigError, RecommenderError
 from recommender.executors import build
 from recommender.health import ProbeFailed, alertmanager_probe
-from recommender.inventory import Inventory
+from recommender.inventory import Inventory, ServiceConfig
 from recommender.inventory_file import load_inventory
+from recommender.models import Unreadable, common_model, read_config_file
 from recommender.prometheus import PrometheusClient
 from recommender.settings import Settings
+from recommender.sizing.model_facts import ModelFacts
 from rules.catalog import THRESHOLDS
 
 
@@ -43,6 +45,7 @@ def run_checks(settings: Settings) -> Iterator[CheckResult]:
     executors = build()
     for inventory in found:
         for name, service in inventory.services.items():
+            yield from _model(name, service)
             for target in inventory.targets(name):
                 yield _replica(target, service.executor.type, executors[service.executor.type])
 
@@ -66,6 +69,25 @@ def _inventory(settings: Settings, found: list[Inventory]) -> str:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _model(name: str, service: ServiceConfig) -> Iterator[CheckResult]:
+    """The model's shape, where the inventory names it: without it no plan proves that a change fits in memory."""
+    if service.config_of_model is not None:
+        read = read_config_file(Path(service.config_of_model))
+        ok = not isinstance(read, Unreadable)
+        text = read.reason if isinstance(read, Unreadable) else f"{service.config_of_model}: {_parameters(read)}"
+        yield CheckResult(f"{name} model_config", ok=ok, text=text)
+    elif service.model is not None:
+        known = common_model(service.model)
+        text = f"{service.model} is not in the shipped table: name its config.json as model_config"
+        if known is not None:
+            text = f"{service.model}: {_parameters(known)}"
+        yield CheckResult(f"{name} model", ok=None if known is None else True, text=text)
+
+
+def _parameters(model: ModelFacts) -> str:
+    return f"{model.parameters / 1e9:.3g} billion parameters in {model.layers} layers"
 
 
 def _tokens(settings: Settings) -> str:

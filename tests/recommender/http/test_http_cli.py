@@ -174,6 +174,23 @@ def test_check_tells_what_works_and_what_does_not(tmp_path: Path, prometheus: St
     assert "none of OptiInfra's rules" in worse.output
 
 
+def test_check_reads_the_model_that_plans_count_memory_by(tmp_path: Path, prometheus: StubPrometheus) -> None:
+    replicas = 'replicas: [{url: "http://127.0.0.1:1"}]'
+    inventory = f"""\
+services:
+  known: {{engine: vllm, model: meta-llama/Llama-3.1-8B-Instruct, {replicas}}}
+  unknown: {{engine: vllm, model: somebody/else, replicas: [{{url: "http://127.0.0.1:2"}}]}}
+  lost: {{engine: vllm, model_config: {tmp_path}/config.json, replicas: [{{url: "http://127.0.0.1:3"}}]}}
+"""
+    files = write_configuration(tmp_path, inventory)
+    environment = {"OPTIINFRA_INVENTORY": str(files["inventory"]), "OPTIINFRA_TOKENS_FILE": str(files["tokens_file"])}
+    result = run("check", OPTIINFRA_PROMETHEUS_URL=prometheus.url, **environment)
+    assert result.exit_code == 1
+    assert "ok   known model meta-llama/Llama-3.1-8B-Instruct: 8.03 billion parameters in 32 layers" in result.output
+    assert "--   unknown model somebody/else is not in the shipped table" in result.output
+    assert "FAIL lost model_config " in result.output
+
+
 def test_check_tries_the_command_executor(tmp_path: Path, prometheus: StubPrometheus) -> None:
     (tmp_path / "engine.yml").write_text("max-num-seqs: 8\n")
     inventory = f"""\
