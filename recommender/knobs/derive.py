@@ -16,6 +16,7 @@ from recommender.knobs.conditions import Default
 from recommender.knobs.knob import Knob
 from recommender.model import KnobValue
 
+DEFAULT_OF = "default of"  # how the source of a default begins
 COMPLETE, VERSION, GPU, MODEL_LENGTH = (
     "replicas[].config_complete",
     "engine_version",
@@ -160,7 +161,7 @@ def _holds(file: Configuration, key: str) -> bool:
 def _source(knob: Knob, file: Configuration, where: Setting) -> str:
     key = knob.env if file.variables else knob.config_key
     read = knob.source.partition(";")[0]
-    return f"default of {_title(where.knobs)} {where.version} ({read}), no {key} in {file.file}"
+    return f"{DEFAULT_OF} {_title(where.knobs)} {where.version} ({read}), no {key} in {file.file}"
 
 
 def _title(knobs: KnobCatalog) -> str:

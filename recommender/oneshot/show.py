@@ -6,6 +6,7 @@ from rich.text import Text
 
 from recommender.diagnosis.text import code, escaped, plain, to_markdown, to_text
 from recommender.figures import figure
+from recommender.knobs.derive import DEFAULT_OF
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Evidence, Expectation, Plan
 from recommender.oneshot.report import Report, ServiceReport, Source
@@ -138,6 +139,8 @@ def _plan_lines(plan: Plan, evidence: Evidence | None = None) -> Iterator[str]:
 
 def _change_lines(change: Change) -> Iterator[str]:
     yield f"{change.flag} {change.step}: {change.reason}"
+    if change.old_source.startswith(DEFAULT_OF):  # what a file or the inventory says, its reader wrote
+        yield f"now: {change.written_old}, {change.old_source}"
     yield f"formula: {change.formula}"
     if change.feasibility is not None:
         yield f"memory: {change.feasibility.text}"

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from recommender.diagnosis import diagnose
+from recommender.diagnosis.text import escaped
 from recommender.engine_version import engine_version
 from recommender.executors import CommandExecutor
 from recommender.executors.engine_config import changed
 from recommender.inventory import Inventory, ServiceConfig
 from recommender.model import Evidence, Fact, Plan
+from recommender.oneshot.show import plan_markdown
 from recommender.planner import context_of, make_plan
 
 Builder = Callable[..., Evidence]
@@ -61,6 +63,7 @@ def test_the_default_is_the_old_value_with_its_source_in_plan_and_evidence(state
     source = "default of vLLM 0.32.0 (engine-knobs §1), no max-num-seqs in 1.yml"
     assert change.old_source == source
     assert any(item.text == f"--max-num-seqs is 256 now: {source}." and item.value == 256 for item in plan.evidence)
+    assert f"- now: 256, {escaped(source)}" in plan_markdown(plan)
     assert changed(FILE, change, Path("1.yml")) == f"{FILE}max-num-seqs: {change.new}\n"
 
 
