@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from recommender.feasibility import setup_of
 from recommender.model import Ask, Evidence, KnobValue
 from recommender.playbooks import PlanContext
-from recommender.sizing import NotApplicable
 from recommender.sizing.load import EngineShape, Workload
-from recommender.sizing.memory import kv_pool_tokens
+from recommender.sizing.memory import kv_capacity_after
 from recommender.whatif.model import LoadWish
-from recommender.whatif.settings import TOLD, current
+from recommender.whatif.settings import TOLD, current, known
 
 # Tokens of one KV block: engine-knobs §1 (vLLM), §4a (TensorRT-LLM: tokens_per_block); others count single tokens.
 BLOCK_TOKENS: Mapping[str, int] = {"vllm": 16, "tensorrt_llm": 32, "triton": 32}
@@ -77,16 +76,18 @@ def gather(evidence: Evidence, context: PlanContext, instance: str, wish: LoadWi
 
 
 def _settings(evidence: Evidence, context: PlanContext, instance: str) -> dict[str, KnobValue]:
-    """All knobs of which the present value is known."""
+    """All knobs of which the present value is surely known."""
     knobs = () if context.knobs is None else context.knobs.knobs
-    values = {knob.name: current(knob, instance, evidence, context) for knob in knobs}
+    values = {knob.name: known(knob, instance, evidence, context) for knob in knobs}
     return {**context.declared, **{name: value for name, value in values.items() if value is not None}}
 
 
 def _whole(found: Gathered, name: str, evidence: Evidence, context: PlanContext, instance: str) -> int | None:
-    value = found.settings.get(name)
+    value, knob = found.settings.get(name), context.knob(name)
     if value is None:
         value = evidence.value(TOLD[name], instance)
+    if value is None and knob is not None:
+        value = current(knob, instance, evidence, context)
     if value is None or isinstance(value, str) or value < 1:
         found.asks.append(
             Ask(fact=name, needed_for=_FOR, how=f"set services.{context.service}.settings.{name} in the inventory")
@@ -107,25 +108,21 @@ def _capacity(found: Gathered, evidence: Evidence, context: PlanContext, instanc
     if told is not None and told > 0:
         found.sources["kv_capacity_tokens"] = name
         return told
-    slots = setup_of(context.engine or "", context.facts, found.settings).context_tokens
-    if slots is not None:
-        found.sources["kv_capacity_tokens"] = "the context of all slots"
-        return slots
-    facts, fraction = context.facts, found.settings.get("kv_cache_memory_fraction")
-    sized = kv_pool_tokens(
-        facts.model,
-        device_bytes=None if facts.gpu is None else facts.gpu.memory_bytes,
-        weight_dtype=facts.weight_dtype,
-        kv_dtype=facts.kv_dtype,
-        tensor_parallel=facts.tensor_parallel,
-        **({"memory_fraction": fraction} if isinstance(fraction, float) else {}),
+    setup = setup_of(context.engine or "", context.facts, found.settings)
+    tokens = kv_capacity_after(setup, setup)
+    if tokens is not None and tokens > 0:
+        slots = tokens == setup.context_tokens
+        found.sources["kv_capacity_tokens"] = "the context of all slots" if slots else _COMPUTED
+        return tokens
+    how = f"the engine does not tell it; set services.{context.service}.settings.kv_cache_capacity_tokens, or give"
+    missing = [*setup.missing(), *(() if setup.memory_fraction else ("kv_cache_memory_fraction",))]
+    found.asks.append(
+        Ask(fact="kv_cache_capacity_tokens", needed_for=_FOR, how=f"{how} {', '.join(missing) or 'its facts'}")
     )
-    if isinstance(sized, NotApplicable):
-        how = f"the engine does not tell it; set services.{context.service}.settings.kv_cache_capacity_tokens"
-        found.asks.append(Ask(fact="kv_cache_capacity_tokens", needed_for=_FOR, how=f"{how}, or: {sized.reason}"))
-        return None
-    found.sources["kv_capacity_tokens"] = sized.formula
-    return sized.value
+    return None
+
+
+_COMPUTED = "what the engine's share of the memory leaves beside weights and activations (tuning §2.1)"
 
 
 @dataclass(frozen=True, slots=True)

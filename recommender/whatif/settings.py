@@ -35,14 +35,18 @@ def check(wish: dict[str, KnobValue], evidence: Evidence, context: PlanContext, 
 
 
 def current(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> KnobValue | None:
-    """What a replica runs with: its file, the inventory, what it tells itself, else its default on this device."""
-    signal = TOLD.get(knob.name)
-    told = None if signal is None else knob.parse(evidence.value(signal, instance))
-    configured = context.configured(knob.name, instance)
-    if configured is not None or told is not None:
-        return configured if configured is not None else told
+    """What a replica runs with, as `known` has it, else what it is taken to run with: its default on this device."""
+    found = known(knob, instance, evidence, context)
+    if found is not None:
+        return found
     gpu = context.facts.gpu
     return knob.default_on(memory_bytes=None if gpu is None else gpu.memory_bytes, gpu_name=gpu.name if gpu else None)
+
+
+def known(knob: Knob, instance: str, evidence: Evidence, context: PlanContext) -> KnobValue | None:
+    """What a replica surely runs with: its file, the inventory, a default that nothing has changed, what it tells."""
+    configured, signal = context.configured(knob.name, instance), TOLD.get(knob.name)
+    return configured if configured is not None else signal and knob.parse(evidence.value(signal, instance))
 
 
 TOLD = {

@@ -184,3 +184,29 @@ def test_graphs_count_only_where_the_batch_lies_between_the_two_sizes() -> None:
     assert graphs(16, 64, running=8).alpha == Factor()
     assert graphs(16, 64, running=32).alpha.likely < 1
     assert graphs(64, 16, running=32).alpha.likely > 1
+
+
+@pytest.mark.parametrize("fact", ["model", "gpu", "weight_dtype", "kv_dtype", "tensor_parallel"])
+@pytest.mark.parametrize("wish", [one for one in KNOWN if one is not SPEEDS])
+def test_a_missing_fact_is_asked_for_and_nothing_is_predicted_by_the_others(
+    measured: Evidence, wish: dict[str, KnobValue], fact: str
+) -> None:
+    given = h100(**{fact: None})
+    given = replace(given, declared={"pipeline_parallel_size": 1, **given.declared})
+    answer = ask(measured, wish, given)
+    assert all(metric.after is None and not metric.grows for metric in answer.metrics)
+    assert fact in {one.fact for one in answer.asks}
+
+
+@given(st.sampled_from(["max_running_requests", "kv_cache_memory_fraction"]), st.integers(1, 60), st.integers(1, 60))
+@settings(max_examples=25, deadline=None)
+def test_more_slots_and_more_memory_never_lower_throughput(knob: str, first: int, second: int) -> None:
+    few, many = sorted((first, second))
+    values = (few, many) if knob == "max_running_requests" else (0.85 + few / 1000, 0.85 + many / 1000)
+    rates = [of(ask(EVIDENCE, {knob: value}), "tokens_per_second")["after"] for value in values]
+    assert rates[0] is not None
+    assert rates[1] is not None
+    assert rates[1] >= rates[0] * (1 - 1e-6)
+
+
+EVIDENCE = make_evidence(signals(CASE, simulate(replace(CASE, requests=200))))
