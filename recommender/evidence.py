@@ -20,6 +20,7 @@ from recommender.contracts import PromQL, Sample
 from recommender.evidence_facts import replica_facts
 from recommender.model import Confirmation, Evidence, Placement, Reading, Readings
 from recommender.placement import Gpu, Layout, lay_out
+from recommender.plausible import possible, promised
 from rules.catalog import OBJECTIVES, SIGNALS, THRESHOLDS, Bottleneck, Level
 
 _EVIDENCE_SUFFIX = ":bottleneck:evidence"
@@ -86,7 +87,7 @@ def assemble(
         service_readings=_service_readings(service, answers),
         replica_readings=_replica_readings(service, answers, layout),
         thresholds={name: answers.figure(threshold.resolved) for name, threshold in THRESHOLDS.items()},
-        objectives={name: answers.figure(f"service:objective:{name}") for name in OBJECTIVES},
+        objectives={name: promised(name, answers.figure(f"service:objective:{name}")) for name in OBJECTIVES},
         confirmed=_confirmations(service, answers, layout),
         placements=dict(layout.placements),
         replica_facts=replica_facts(
@@ -126,7 +127,7 @@ class _Reader:
 
 
 def _service_readings(service: str, answers: Answers) -> Readings:
-    values = {name: _only(series) for name, series in answers.service.items()}
+    values = {name: possible(name, _only(series)) for name, series in answers.service.items()}
     return Readings(values, _Reader(f"{{service={quote(service)}}}"))
 
 
@@ -136,7 +137,7 @@ def _replica_readings(service: str, answers: Answers, layout: Layout) -> dict[st
     readings = {}
     for instance, placed in layout.placements.items():
         own = {name: _only(series) for name, series in answers.replicas.get(instance, {}).items()}
-        if values := own | beside.of(placed):
+        if values := {name: possible(name, value) for name, value in (own | beside.of(placed)).items()}:
             labels = f"{{service={quote(service)},instance={quote(instance)}}}"
             readings[instance] = Readings(values, _Reader(labels, *beside.labels(placed), instance))
     return readings

@@ -29,6 +29,11 @@ def share_of(value: float | None) -> str:
     return "an unknown share" if value is None else figure(value, "ratio")
 
 
+def counted(number: float, what: str) -> str:
+    """A number of things: "1 replica", "2 replicas"."""
+    return f"{figure(number)} {what}{'' if number == 1 else 's'}"
+
+
 def sentence(text: str) -> str:
     """`text` with its first letter as it is at the beginning of a sentence."""
     return text[:1].upper() + text[1:]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from recommender.figures import figure
+from recommender.metrics import VerificationMetric
 from recommender.model import (
     Alternative,
     Apply,
@@ -20,8 +21,10 @@ from recommender.model import (
     Verification,
 )
 from recommender.playbooks import Advice, Effects, PlanContext, Playbook
+from recommender.playbooks.queries import known
 from recommender.playbooks.scope import ChangeScope
 from recommender.sizing import NotApplicable
+from recommender.wording import metric_name
 
 Outcome = Change | Advice | NotApplicable
 
@@ -35,6 +38,8 @@ _APPLIES = {
         f"{_COLD}."
     ),
 }
+# Errors are counted from the first one on some engines; how many there are then is a matter of the guard.
+_MAY_BE_SILENT = frozenset({VerificationMetric.ERROR_RATIO})
 _SAFEST_FIRST = (Risk.LIVE, Risk.RESTART, Risk.QUALITY, Risk.HARDWARE)
 
 
@@ -145,6 +150,23 @@ def verification(effects: Effects, context: PlanContext) -> Verification:
         interval_seconds=config.interval_seconds,
         min_requests=config.min_requests,
         max_extensions=config.max_extensions,
+    )
+
+
+def unmeasured(change: Change, judged: Verification, evidence: Evidence, instances: Sequence[str]) -> str:
+    """Why a change would be taken back whatever it does: what it is judged by is not told, so that nothing proves it.
+
+    Requests are counted by their first tokens (`rollout.measure`). Empty where all is told.
+    """
+    needed = (VerificationMetric.TTFT_P95_SECONDS, judged.must_improve.metric, *(one.metric for one in judged.guards))
+    lacking = [m for m in dict.fromkeys(needed) if m not in _MAY_BE_SILENT and not known(m, evidence, tuple(instances))]
+    if not lacking or not evidence.replica_readings:
+        return ""
+    *first, last = (metric_name(each) for each in lacking)
+    names = f"{', '.join(first)} and {last}" if first else last
+    return (
+        f"{names} of {instances[0]} cannot be read, so what the change does could not be judged and it would be taken "
+        f"back. Make it yourself on one replica, and compare: {change.flag} {change.step}."
     )
 
 

@@ -33,6 +33,7 @@ from recommender.plan_parts import (
     quality_gate,
     ranked,
     restart_cost,
+    unmeasured,
     verification,
 )
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
@@ -192,6 +193,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         playbook=playbook.id,
         title=_title(playbook, change),
         change=change,
+        withheld=unmeasured(change, judged, case.evidence, scope.instances),
         instances=scope.instances,
         executor=context.executor,
         healthy_replicas=healthy(case.evidence),
@@ -207,7 +209,9 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         restart=restart_cost(change, context),
         quality_gate=quality_gate(change, context),
         patches=render(change, PatchContext(case.evidence.service, context.of(change.engine).knobs)),
-        verification_queries=success_queries(playbook.id, case.evidence, scope.instances, context),
+        verification_queries=success_queries(
+            change, judged, case.evidence, scope.instances, playbook=playbook.id, bounds=context.tuning.success
+        ),
         rollback_queries=rollback_queries(judged.guards, case.evidence, scope.instances, context),
         asks=asks(case),
     )

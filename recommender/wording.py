@@ -14,12 +14,25 @@ _NAMES = {
     VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: "available host memory",
 }
 _SHARES = frozenset(metric for metric in VerificationMetric if metric.endswith("_ratio"))
+_PLURAL = frozenset(
+    {
+        VerificationMetric.GENERATION_TOKENS_RATE,
+        VerificationMetric.PREEMPTIONS_PER_REQUEST,
+        VerificationMetric.PREFIX_CACHE_HIT_RATIO,
+        VerificationMetric.REQUESTS_WAITING,
+    }
+)
 _MILLISECONDS_BELOW = 0.1
 
 
 def metric_name(metric: str) -> str:
     """The metric in words; an unknown one as it is."""
     return next((name for known, name in _NAMES.items() if known == metric), metric)
+
+
+def verb(metric: str) -> str:
+    """What follows the metric's name in a sentence."""
+    return "are" if metric in _PLURAL else "is"
 
 
 def figure(metric: str, value: float) -> str:

@@ -123,6 +123,8 @@ def _of_a_service(service: ServiceReport) -> Iterator[str]:
 
 
 def _plan_lines(plan: Plan, evidence: Evidence | None = None) -> Iterator[str]:
+    if plan.withheld:
+        yield f"advice only: {plan.withheld}"
     if plan.change is not None:
         yield from _change_lines(plan.change)
         yield from (f"expected {_expected(one, _now(one, plan, evidence))}" for one in plan.expected)

@@ -50,10 +50,23 @@ def _no_room(evidence: Evidence, canary: str) -> str:
         return "KV usage, waiting requests or retractions are unknown: admitting more could thrash"
     if usage >= full:
         return f"{figure(usage, 'ratio')} of KV is in use: there is no room to admit more"
+    if against := _slots_are_it(evidence, canary):
+        return against
     if waiting <= 0:
         return "requests do not always wait: admission holds nothing back"
     if preempted > 0:
         return f"{figure(preempted)} requests are retracted for each that finishes: admitting more would retract more"
+    return ""
+
+
+def _slots_are_it(evidence: Evidence, canary: str) -> str:
+    """Why it is not caution that keeps requests waiting; empty where slots are known to be free."""
+    fullness = evidence.value("replica:llm_admission_fullness:ratio_avg2m", canary)
+    full = evidence.thresholds.get("admission_fullness_ratio")
+    if fullness is None or full is None:
+        return "how much of the batch limit is in use is unknown: that limit may be what keeps requests waiting"
+    if fullness >= full:
+        return f"{figure(fullness, 'ratio')} of the batch limit is in use: that keeps requests waiting, not caution"
     return ""
 
 
@@ -86,6 +99,10 @@ def _looser(evidence: Evidence, finding: Finding, context: PlanContext) -> Chang
     usage, room = evidence.value(_USAGE, canary), evidence.thresholds.get("kv_cache_usage_room_ratio")
     if usage is None or room is None or usage >= room:
         return NotApplicable("that KV has room is not known: requests would be paused")
+    if not evidence.value("replica:llm_requests_waiting:min2m", canary):
+        return NotApplicable("requests are not known to wait all the time: the policy holds nothing back")
+    if against := _slots_are_it(evidence, canary):
+        return NotApplicable(against)
 
     def size(old: KnobValue | None, _: tuple[str, ...]) -> Move | NotApplicable:
         if old is not None and old != "guaranteed_no_evict":

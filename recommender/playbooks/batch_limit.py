@@ -154,7 +154,7 @@ def not_for_slots(evidence: Evidence, finding: Finding, context: PlanContext) ->
     """Why what is slow is not known to wait for slots; empty where it is, and for P04's own class, which says so."""
     if finding.bottleneck is Bottleneck.QUEUE_BUILDUP:
         return _queue_of_something_else(evidence, affected(evidence, finding), context)
-    if finding.bottleneck is Bottleneck.HIGH_LATENCY:
+    if finding.bottleneck in {Bottleneck.HIGH_LATENCY, Bottleneck.SLO_BURN}:
         return _late_for_something_else(evidence, canary_of(evidence, finding))
     return ""
 

@@ -2,14 +2,15 @@
 
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Finding, KnobValue
+from recommender.model import Ask, Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks import companions
-from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
+from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.effects import Effects, error_guard, itl_guard, published
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.offload import OFFLOAD_PREFIXES
 from recommender.playbooks.proofs import NO_MORE
 from recommender.playbooks.scope import ChangeScope, change_scope
+from recommender.playbooks.seen import ask, little_reuse
 from recommender.sizing import NotApplicable
 
 _HITS = "service:llm_prefix_cache_hit:ratio_rate5m"
@@ -20,10 +21,42 @@ def route_by_prefix(evidence: Evidence, finding: Finding, context: PlanContext) 
     replicas = evidence.value("service:llm_replicas_up:count")
     if replicas is None or replicas <= 1:
         return NotApplicable("with one replica every prefix is already where its requests go")
+    if against := little_reuse(evidence.value(_HITS), context):
+        return NotApplicable(against)
     return Advice(
         f"Route by prefix (consistent hashing on the prompt's head): {figure(evidence.value(_HITS), 'ratio')} of "
         f"prompt tokens hit now; spread over {replicas:.0f} replicas, a prefix meets the one that holds it about once "
-        f"in {replicas:.0f} times."
+        f"in {replicas:.0f} times.",
+        _reuse_ask(context),
+    )
+
+
+def _reuse_ask(context: PlanContext) -> tuple[Ask, ...]:
+    if context.tuning.prefix_reuse_ratio is not None:
+        return ()
+    return (ask(context, "tuning.prefix_reuse_ratio", "to know that prefixes are asked again (B09: r*)"),)
+
+
+def _shared_heads(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:  # noqa: ARG001 - Size's signature
+    """P09 no. 2: in the client."""
+    if against := little_reuse(evidence.value(_HITS), context):
+        return NotApplicable(against)
+    return Advice(
+        "In the client: put what changes (timestamps, ids, retrieved text) at the end of the prompt, keep the order of "
+        "tools stable, and do not truncate from the head."
+    )
+
+
+def _shared_store(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:  # noqa: ARG001 - Size's signature
+    """P09 no. 6: what one replica computed, the others read."""
+    replicas = evidence.value("service:llm_replicas_up:count")
+    if replicas is None or replicas <= 1:
+        return NotApplicable("there are not known to be two replicas that could share a store")
+    if against := little_reuse(evidence.value(_HITS), context):
+        return NotApplicable(against)
+    return Advice(
+        "Where prefixes are asked again, a shared KV store (LMCache, Mooncake) lets each of the "
+        f"{replicas:.0f} replicas use what another computed."
     )
 
 
@@ -87,21 +120,11 @@ _ROLLBACK = (
 
 PLAYBOOKS = (
     Playbook(id="P09.1", title="Route requests by prefix", size=route_by_prefix),
-    advising(
-        "P09.2",
-        "Make prompts share their heads",
-        "In the client: put what changes (timestamps, ids, retrieved text) at the end of the prompt, keep the order of "
-        "tools stable, and do not truncate from the head.",
-    ),
+    Playbook("P09.2", "Make prompts share their heads", _shared_heads),
     Playbook("P09.3", "Switch the prefix cache on", enable_prefix_caching, effects, _ROLLBACK),
     Playbook("P09.4", "Serve known prefixes first", _known_first, effects, _ROLLBACK, frozenset({"sglang"})),
     OFFLOAD_PREFIXES,
-    advising(
-        "P09.6",
-        "Share one KV store",
-        "With several replicas and prefixes that are asked again, a shared KV store (LMCache, Mooncake) lets each "
-        "replica use what another computed.",
-    ),
+    Playbook("P09.6", "Share one KV store", _shared_store),
     companions.SWITCH,
     companions.CLEAR,
     companions.SIZE,

@@ -5,7 +5,7 @@ The counts are those of `rules/capacity.yml`, which autoscalers read too. Nothin
 
 import math
 
-from recommender.figures import figure
+from recommender.figures import counted, figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks import precision, right_sizing
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
@@ -34,8 +34,9 @@ def _scale_out(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
         return NotApplicable(f"{replicas:g} replicas are what is desired, also for the demand that is forecast")
     ready = "minutes" if context.start_seconds is None else figure(context.start_seconds, "seconds")
     return Advice(
-        f"Run {needed:g} replicas instead of {replicas:g}: demand is forecast to be {figure(forecast, 'ratio')} of "
-        f"what they can take{formula}. Start them now, for a replica needs {ready} until it serves."
+        f"Run {counted(needed, 'replica')} instead of {replicas:g}: demand is forecast to be "
+        f"{figure(forecast, 'ratio')} of what they can take{formula}. Start them now, for a replica needs {ready} "
+        "until it serves."
     )
 
 
@@ -52,9 +53,9 @@ def _scale_in(evidence: Evidence, finding: Finding, context: PlanContext) -> Adv
     price = context.facts.price_per_replica_hour
     saved = "" if price is None else f" That saves {price * (replicas - after) * 24:.4g} a day."
     return Advice(
-        f"Run {after:g} replicas instead of {replicas:g}: {usage} of what they can take would be in use.{saved} "
-        f"{which}. Stop sending it requests, wait until those that it has are done (two minutes at least), then stop "
-        "it. Wait half an hour before the next, and go back at once when an error budget burns."
+        f"Run {counted(after, 'replica')} instead of {replicas:g}: {usage} of what they can take would be in use."
+        f"{saved} {which}. Stop sending it requests, wait until those that it has are done (two minutes at least), "
+        "then stop it. Wait half an hour before the next, and go back at once when an error budget burns."
     )
 
 
@@ -88,13 +89,13 @@ def _explain_cost(
         evidence.value(f"service:llm_{name}:sum") for name in ("requests_running", "max_running_requests")
     )
     prompt, answer = (evidence.value(f"service:llm_{name}_tokens:rate5m") for name in ("prompt", "generation"))
-    used = figure(running / places, "ratio") if running is not None and places else "an unknown share"
-    mix = figure(prompt / answer) if prompt is not None and answer else "an unknown number of"
+    used = "" if running is None or not places else f": {figure(running / places, 'ratio')} of the places are in use"
+    mix = "" if prompt is None or not answer else f": {figure(prompt / answer)} prompt tokens for each generated one"
+    rate = "" if answer is None else f": {counted(round(answer), 'token')} a second generated"
     return Advice(
-        f"A million tokens cost {cost:.2f}, {week:.2f} on average of a week. Look first at utilisation: {used} of the "
-        f"places for requests are in use, and replicas that wait are paid for. Then at the mix: there are {mix} prompt "
-        f"tokens for each generated one, and generated ones are dear. Then at throughput: {figure(answer)} tokens a "
-        "second are generated; compare with the same load before the last change."
+        f"A million tokens cost {cost:.2f}, {week:.2f} on average of a week. Look first at utilisation{used}; replicas "
+        f"that wait are paid for. Then at the mix{mix}; generated tokens are dear. Then at throughput{rate}; compare "
+        "with the same load before the last change."
     )
 
 

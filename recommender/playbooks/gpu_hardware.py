@@ -3,7 +3,7 @@
 import re
 
 from recommender.evidence import quote
-from recommender.figures import figure
+from recommender.figures import counted, figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.handles import handle
@@ -37,11 +37,11 @@ def _classify(evidence: Evidence, finding: Finding, context: PlanContext) -> Adv
         said.append("a memory row could not be remapped: return the GPU to its maker")
     if errors := value(evidence, finding, "gpu:gpu_ecc_uncorrected_errors:increase1h"):
         said.append(
-            f"{figure(errors)} memory errors in an hour could not be corrected: drain the GPU, reset it, test it; what "
-            "it computed last is not to be trusted"
+            f"{counted(errors, 'memory error')} in an hour could not be corrected: drain the GPU, reset it, test it; "
+            "what it computed last is not to be trusted"
         )
     if events := value(evidence, finding, "gpu:gpu_xid_faults:increase10m"):
-        said.append(f"{figure(events)} Xid events in 10 minutes: {_codes(nodes_of(finding, evidence, context))}")
+        said.append(f"{counted(events, 'Xid event')} in 10 minutes: {_codes(nodes_of(finding, evidence, context))}")
     told = "; ".join(said) or "which kind of fault it is is unknown: read dmesg and nvidia-smi -q on the node"
     return Advice(f"{told[0].upper()}{told[1:]}.")
 
@@ -71,8 +71,8 @@ def _look_at_link(evidence: Evidence, finding: Finding, context: PlanContext) ->
                 lanes is not None and lanes < 1,
                 f"{figure(lanes, 'ratio')} of its PCIe lanes are in use, and as much of its bandwidth is there",
             ),
-            (bool(replays), f"{figure(replays)} PCIe packets a second are sent again"),
-            (bool(nvlink), f"{figure(nvlink)} NVLink errors in an hour"),
+            (bool(replays), f"{counted(replays or 0, 'PCIe packet')} a second sent again"),
+            (bool(nvlink), f"{counted(nvlink or 0, 'NVLink error')} in an hour"),
         )
         if shown
     ]

@@ -4,7 +4,8 @@ import math
 
 from recommender.figures import figure, sentence, share_of
 from recommender.metrics import VerificationMetric
-from recommender.model import Change, Direction, Evidence, Expectation, Feasibility, Finding, KnobValue
+from recommender.model import Change, Direction, Evidence, Expectation, Feasibility, Finding, KnobValue, Placement
+from recommender.placement import BY_INVENTORY
 from recommender.playbooks import ollama, precision
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.chunks import too_small
@@ -12,7 +13,8 @@ from recommender.playbooks.effects import Effects, error_guard, itl_guard, preem
 from recommender.playbooks.handles import engine_of, handle
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.precision_effects import Purpose
-from recommender.playbooks.proofs import CAPACITY, FREE, SLOT_ENGINES, USED, device_bytes, kv_bytes_of_token
+from recommender.playbooks.proofs import FREE, SLOT_ENGINES, USED, capacity_of_rank, device_bytes, kv_bytes_of_token
+from recommender.playbooks.scope import affected
 from recommender.playbooks.seen import value
 from recommender.sizing import NotApplicable
 
@@ -45,6 +47,8 @@ def _lower_fraction(evidence: Evidence, finding: Finding, context: PlanContext) 
         return NotApplicable("how much of the device is in use is unknown")
     if used <= target:
         return NotApplicable(f"{figure(used, 'ratio')} of the device is in use, no more than {figure(target, 'ratio')}")
+    if tenant := _somebody_else(evidence, finding, context):
+        return NotApplicable(tenant)
     step = min(used - target, context.tuning.memory_fraction_step)
 
     def size(old: KnobValue | None, instances: tuple[str, ...]) -> Move | NotApplicable:
@@ -70,15 +74,37 @@ def _lower_fraction(evidence: Evidence, finding: Finding, context: PlanContext) 
     )
 
 
+def _somebody_else(evidence: Evidence, finding: Finding, context: PlanContext) -> str:
+    """Why the memory that grows need not be the engine's: others are on its GPU, or hold more than it can."""
+    for instance in affected(evidence, finding):
+        placed = evidence.placements.get(instance) or Placement()
+        if placed.others and placed.gpus_from != BY_INVENTORY:
+            return (
+                f"{', '.join(placed.others)} of other services run on the node of {instance}, and whose memory grows "
+                f"is not known: name the GPUs of {instance} in the inventory (P01.1)"
+            )
+        used, share = evidence.value(USED, instance), evidence.value(_FRACTION, instance)
+        device, most = device_bytes(evidence, instance, context), context.tuning.beside_engine_bytes
+        if engine_of(context) not in _SHARE_OF_ALL or used is None or share is None or device is None:
+            continue
+        if (beyond := (used - share) * device) > most:
+            return (
+                f"{figure(beyond, 'bytes')} in use on the GPU of {instance} are beyond the engine's own share, more "
+                f"than graphs and the driver take ({figure(most, 'bytes')}): something else holds them (P01.1)"
+            )
+    return ""
+
+
+_SHARE_OF_ALL = frozenset({"vllm", "tgi"})  # their share is of the whole device, activations included
+
+
 def _smaller_pool(step: float, evidence: Evidence, instances: tuple[str, ...], context: PlanContext) -> Feasibility:
     """That what requests hold at most still fits in the KV cache that is left: capacity - step·M/kv_B."""
     tightest: Feasibility | None = None
     for instance in instances:
         each, device = kv_bytes_of_token(context), device_bytes(evidence, instance, context)
-        capacity, peak = (
-            evidence.value(CAPACITY, instance),
-            evidence.value("replica:llm_kv_cache_usage:max2m", instance),
-        )
+        capacity = capacity_of_rank(evidence, instance, context)
+        peak = evidence.value("replica:llm_kv_cache_usage:max2m", instance)
         if not each or device is None or capacity is None or peak is None:
             lacking = ("model", "kv_dtype", "tensor_parallel") if not each else ("kv_cache_capacity_tokens",)
             return Feasibility(

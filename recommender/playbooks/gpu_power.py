@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure, share_of
+from recommender.figures import counted, figure, share_of
 from recommender.model import Evidence, Finding
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.seen import ask, value, worst
@@ -47,11 +47,15 @@ def _cool(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
 
 
 def _lower_for_heat(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice:
-    """P12 no. 3: P' = P·(T_slowdown - 5 - T_inlet)/(T - T_inlet), in steps of 10 % of the limit."""
+    """P12 no. 3: P' = P·(T_slowdown - 5 - T_inlet)/(T - T_inlet), in steps of 10 % of what limits it.
+
+    A GPU that heat holds back draws less than its limit: a limit above what it draws would change nothing.
+    """
     tuning = context.tuning
     power, hot = value(evidence, finding, _POWER), value(evidence, finding, _TEMPERATURE)
     slowdown, limit = value(evidence, finding, _SLOWDOWN), value(evidence, finding, _LIMIT)
-    floor = None if limit is None else (1 - tuning.power_step) * limit
+    acts = limit if power is None or limit is None else min(limit, power)
+    floor = None if acts is None else (1 - tuning.power_step) * acts
     step = f"by {figure(tuning.power_step, 'ratio')}" if floor is None else f"from {limit:.0f} to {floor:.0f} W"
     inlet, margin = tuning.inlet_celsius, tuning.thermal_margin_celsius
     if inlet is None or power is None or hot is None or slowdown is None:
@@ -109,7 +113,8 @@ def _keep_limit(evidence: Evidence, finding: Finding, context: PlanContext) -> A
     default = value(evidence, finding, _DEFAULT) or value(evidence, finding, _LIMIT)
     now = "what a token takes is unknown"
     if watts is not None and tokens and gpus is not None:
-        now = f"a generated token takes {watts * gpus / tokens:.3g} J now ({watts:.0f} W, {gpus} GPUs, {tokens:.3g}/s)"
+        made = f"{watts:.0f} W on each of {counted(gpus, 'GPU')}, {counted(round(tokens), 'token')} a second"
+        now = f"a generated token takes {watts * gpus / tokens:.3g} J now ({made})"
     points = (
         "" if default is None else f" ({', '.join(f'{share * default:.0f}' for share in (1, 0.9, 0.8, 0.7, 0.6))} W)"
     )

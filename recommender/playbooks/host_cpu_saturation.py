@@ -2,7 +2,7 @@
 
 import math
 
-from recommender.figures import figure, share_of
+from recommender.figures import counted, figure, share_of
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
@@ -38,9 +38,8 @@ def _give_cpus(evidence: Evidence, finding: Finding, context: PlanContext) -> Ad
         )
     streaming = math.ceil(rate / tuning.streamed_tokens_per_core)
     cores = math.ceil(tuning.cores_per_engine + gpus + streaming)
-    formula = (
-        f"{tuning.cores_per_engine:g} + {gpus} GPUs + ceil({rate:.0f}/{tuning.streamed_tokens_per_core:g}) = {cores}"
-    )
+    streamed = f"ceil({rate:.0f}/{tuning.streamed_tokens_per_core:g})"
+    formula = f"{tuning.cores_per_engine:g} + {counted(gpus, 'GPU')} + {streamed} = {cores}"
     there = crowd(evidence, finding, context)
     shared = "" if there.own <= 1 else f" {there.own} engines of this service share a node: {there.own * cores} cores."
     shared += f" {there.others} engines of other services are there too." if there.others else ""

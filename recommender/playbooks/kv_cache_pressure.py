@@ -51,6 +51,30 @@ def cap_concurrency(evidence: Evidence, finding: Finding, context: PlanContext) 
     )
 
 
+def route_by_kv(evidence: Evidence, finding: Finding, context: PlanContext) -> Advice | NotApplicable:  # noqa: ARG001 - Size's signature
+    """P02 no. 2: weights in proportion to 0.8 - KV usage, where some replicas have room that others lack."""
+    signal = "replica:llm_kv_cache_usage:avg2m"
+    usage = {i: seen for i in sorted(evidence.replica_readings) if (seen := evidence.value(signal, i)) is not None}
+    room = {i: max(0.0, _ROUTED_TO - seen) for i, seen in usage.items()}
+    if len(usage) <= 1:
+        return NotApplicable("there are not known to be two replicas between which requests could be routed")
+    if not any(room.values()):
+        return NotApplicable(f"each replica uses {_ROUTED_TO:.0%} of its KV cache or more: none has room for others'")
+    if max(usage.values()) - min(usage.values()) < _UNEVEN_KV - 1e-9:
+        return NotApplicable("the KV caches of all replicas are about equally full")
+    whole = sum(room.values())
+    weights = ", ".join(f"{i} {100 * left / whole:.0f}" for i, left in room.items())
+    return Advice(
+        f"KV usage goes from {figure(min(usage.values()), 'ratio')} to {figure(max(usage.values()), 'ratio')} over the "
+        f"replicas: route by it. Weights in proportion to {_ROUTED_TO:g} - usage: {weights}. What requests hold moves "
+        "with them, so let the load balancer follow the metric rather than write the weights down."
+    )
+
+
+_ROUTED_TO = 0.8  # P02 no. 2: of the KV cache; llm-d's end-point picker sends nothing to a replica above it
+_UNEVEN_KV = 0.2  # [G]: difference of KV usage that is worth routing by
+
+
 def raise_memory(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
     """P02 no. 4: more device memory for KV, where the device has some to give."""
 
@@ -202,14 +226,15 @@ def batch_limit_effects(change: Change, evidence: Evidence, canary: str, context
 
 
 _ROLLBACK = (
-    "When errors rise by half a percentage point, ITL or TTFT p95 pass their guards or preemptions do not fall, the "
-    "old value is written back and the replicas that have it are restarted."
+    "When errors rise by half a percentage point, ITL or TTFT p95 pass their guards or what is promised does not "
+    "improve, the old value is written back and the replicas that have the new one are restarted."
 )
 
 RAISE_MEMORY = Playbook("P02.4", "Give the engine more device memory", raise_memory, memory_effects, _ROLLBACK)
 
 PLAYBOOKS = (
     Playbook(id="P02.1", title="Cap concurrency in the gateway", size=cap_concurrency),
+    Playbook(id="P02.2", title="Route requests to free KV caches", size=route_by_kv),
     SCALE_OUT_FOR_KV,
     RAISE_CONSERVATIVENESS,
     RAISE_MEMORY,

@@ -8,7 +8,7 @@ from recommender.diagnosis.symptoms import explain
 from recommender.figures import figure
 from recommender.model import Evidence, Finding
 from recommender.playbooks import ollama
-from recommender.playbooks.base import Advice, PlanContext, Playbook
+from recommender.playbooks.base import Advice, PlanContext, Playbook, advising
 from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
 from recommender.playbooks.batch_with_memory import RAISE_BOTH
 from recommender.playbooks.decode_bandwidth import SMALLER_BATCH
@@ -54,7 +54,7 @@ def _tiers(
 ) -> Advice:
     """P07 no. 1 and no. 3."""
     return Advice(
-        "Put interactive requests ahead of batch work, which gets at most half of the slots while the budget burns; "
+        "Put interactive requests ahead of batch work, which gets at most half of the slots while it lasts; "
         "let gateways stream (a proxy that buffers makes TTFT as long as the whole answer)."
     )
 
@@ -68,6 +68,13 @@ PLAYBOOKS = (
     RAISE_BUDGET,
     Playbook("P07.1", "Serve people before batches", _tiers),
     Playbook("P07.2", "Cap the length of answers", _shorter_answers),
+    advising(
+        "P07.4",
+        "Answer with a smaller model while it lasts",
+        "Where the team has a smaller or quantised variant whose answers are good enough, let the gateway send it the "
+        "requests that can take it (batch work, drafts, short answers) until latency is within its objective. Check "
+        "answers before: they are another model's.",
+    ),
     ollama.KEEP_LOADED,
     SCALE_OUT_FOR_LOAD,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from recommender.figures import figure
 from recommender.model import Evidence, Feasibility
 from recommender.playbooks.base import PlanContext
-from recommender.playbooks.scope import known_everywhere
+from recommender.playbooks.scope import known_everywhere, ranks_of
 from recommender.sizing.footprint import kv_bytes_per_token
 from recommender.sizing.memory import MemorySetup, memory_proof
 
@@ -29,6 +29,12 @@ def kv_bytes_of_token(context: PlanContext) -> float | None:
     if facts.model is None or facts.kv_dtype is None or facts.tensor_parallel is None:
         return None
     return kv_bytes_per_token(facts.model, facts.kv_dtype, tensor_parallel=facts.tensor_parallel)
+
+
+def capacity_of_rank(evidence: Evidence, instance: str, context: PlanContext) -> float | None:
+    """KV tokens of one data-parallel rank: engines tell those of all ranks together, and memory is of each."""
+    told = evidence.value(CAPACITY, instance)
+    return None if told is None else told / ranks_of(instance, context)
 
 
 def tightest(evidence: Evidence, instances: tuple[str, ...]) -> str:
@@ -105,7 +111,9 @@ def _context(whole: float | None, each: float | None, slots: float | None, conte
 def setup_proof(evidence: Evidence, instance: str, context: PlanContext, **changes: Any) -> Feasibility:  # noqa: ANN401 - fields of MemorySetup
     """Bytes of one GPU before and after these changes of its `MemorySetup`."""
     before = setup_of(evidence, instance, context)
-    return memory_proof(before, replace(before, **changes), kv_capacity_tokens=evidence.value(CAPACITY, instance))
+    return memory_proof(
+        before, replace(before, **changes), kv_capacity_tokens=capacity_of_rank(evidence, instance, context)
+    )
 
 
 def share_proof(free: float, total: float, step: float, reserve: float) -> Feasibility:
@@ -139,8 +147,8 @@ def step_proof(evidence: Evidence, instance: str, tokens: tuple[int, int], conte
 
 
 def _out_of_kv(evidence: Evidence, instance: str, more: float, context: PlanContext) -> Feasibility:
-    capacity, peak = evidence.value(CAPACITY, instance), evidence.value("replica:llm_kv_cache_usage:max2m", instance)
-    each = kv_bytes_of_token(context)
+    capacity = capacity_of_rank(evidence, instance, context)
+    peak, each = evidence.value("replica:llm_kv_cache_usage:max2m", instance), kv_bytes_of_token(context)
     if capacity is None or peak is None or not each:
         missing = ("model", "kv_dtype", "tensor_parallel") if not each else ("kv_cache_capacity_tokens",)
         text = f"up to {figure(more, 'bytes')} of activations come out of the KV cache, whose bytes are unknown"

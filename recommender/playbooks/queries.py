@@ -1,20 +1,23 @@
 """What a person can ask Prometheus to see whether a change worked (tuning §3.1), or has to be taken back.
 
 Over recorded signals alone. Every label value is a quoted literal: nothing of a service's or a replica's name can end
-it. A query that answers with a series says that its sentence holds.
+it. A query that answers with a series says that its sentence holds. What was promised comes first, as the verdict
+judges it; a condition of the class follows where the step is expected to reach it, for one step need not mend all.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from recommender.evidence import quote
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
-from recommender.model import Evidence, Guard, PlanQuery
+from recommender.model import Change, Direction, Evidence, Expectation, Guard, PlanQuery, Verification
 from recommender.playbooks import node_queries
 from recommender.playbooks.base import PlanContext
 from recommender.tuning_config import SuccessConfig
-from recommender.wording import metric_name
+from recommender.wording import figure as metric_figure
+from recommender.wording import metric_name, verb
 
 _WINDOW = "15m"  # tuning §3.1: holds for at least 15 minutes
 
@@ -31,15 +34,49 @@ class Selectors:
         self.alone = len(evidence.replica_readings) <= 1
 
 
-Rule = Callable[[Selectors, SuccessConfig, Evidence], tuple[PlanQuery, ...]]
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A change whose success is asked for: where, what it promises, and what is seen before it."""
+
+    of: Selectors
+    instances: tuple[str, ...]
+    change: Change
+    judged: Verification
+    bounds: SuccessConfig
+    evidence: Evidence
+
+    @property
+    def goal(self) -> Expectation:
+        """What is promised."""
+        return self.judged.must_improve
+
+    def known(self, signal: str) -> bool:
+        """Whether each replica tells it: a query over what none tells never answers, which says nothing."""
+        return all(self.evidence.value(signal, one) is not None for one in self.instances)
+
+    def worst(self, signal: str, *, lowest: bool = False) -> float | None:
+        """The highest (lowest) of all replicas; None while one does not tell it."""
+        seen = [self.evidence.value(signal, one) for one in self.instances]
+        known = [each for each in seen if each is not None]
+        return (min if lowest else max)(known) if known and len(known) == len(seen) else None
+
+
+Rule = Callable[[Step], tuple[PlanQuery, ...]]
 
 
 def success_queries(
-    playbook: str, evidence: Evidence, instances: tuple[str, ...], context: PlanContext
+    change: Change,
+    judged: Verification,
+    evidence: Evidence,
+    instances: tuple[str, ...],
+    *,
+    playbook: str,
+    bounds: SuccessConfig,
 ) -> tuple[PlanQuery, ...]:
-    """The success conditions of a playbook's class, over the replicas that are changed; none for a class without."""
+    """What the change promises, then those conditions of its class that it is expected to reach."""
+    step = Step(Selectors(evidence, instances), instances, change, judged, bounds, evidence)
     rule = _RULES.get(playbook.partition(".")[0])
-    return () if rule is None else rule(Selectors(evidence, instances), context.tuning.success, evidence)
+    return (*_promise(step), *(() if rule is None else rule(step)))
 
 
 def rollback_queries(
@@ -47,10 +84,14 @@ def rollback_queries(
 ) -> tuple[PlanQuery, ...]:
     """The plan's own guards, then the triggers that all changes share (tuning §3.1); each answer asks for a roll-back.
 
-    With a single replica its own past hour stands for the control.
+    With a single replica its own past hour stands for the control. What the canary does not tell is not asked.
     """
     of = Selectors(evidence, instances)
-    guarded = tuple(query for guard in guards if (query := _guard_query(guard, of)) is not None)
+    # No error may have been counted yet: that is asked in any case.
+    told = {VerificationMetric.ERROR_RATIO, *(one for one in _EXPRESSIONS if known(one, evidence, instances[:1]))}
+    guarded = tuple(
+        query for guard in guards if guard.metric in told and (query := _guard_query(guard, of)) is not None
+    )
     success = context.tuning.success
     watched = {guard.metric for guard in guards}
     common = [
@@ -59,25 +100,51 @@ def rollback_queries(
             query=f"{_compared(_EXPRESSIONS[metric], of)} > {success.latency_worse_ratio:g}",
         )
         for metric in (VerificationMetric.TTFT_P95_SECONDS, VerificationMetric.ITL_P95_SECONDS)
-        if metric not in watched
+        if metric not in watched and metric in told
     ]
     per_running = (
         "sum(replica:llm_generation_tokens:rate5m{{{of}}}{offset}) "
         "/ sum(replica:llm_requests_running:avg2m{{{of}}}{offset})"
     )
     slower = PlanQuery(
-        text=f"tokens per running request are under {success.throughput_worse_ratio:g} of {_whose(of)}",
+        text=f"tokens per running request are under {success.throughput_worse_ratio:g} times {_whose(of)}",
         query=f"{_compared(per_running, of)} < {success.throughput_worse_ratio:g}",
     )
     return (
         *guarded,
         *common,
-        *(() if VerificationMetric.ITL_P95_SECONDS in watched else (slower,)),  # it is one over ITL, which has a guard
+        # It is one over ITL, which has a guard.
+        *(() if VerificationMetric.ITL_P95_SECONDS in watched or not _rated(evidence, instances[:1]) else (slower,)),
         PlanQuery(
             text="a changed replica stopped answering after it had been ready",
             query=f"min_over_time(replica:llm_up{{{of.changed}}}[5m]) == 0",
         ),
     )
+
+
+# What shows at the time of a plan that a replica tells a metric at all.
+_SHOWN: Mapping[str, str] = {
+    VerificationMetric.TTFT_P95_SECONDS: "replica:llm_ttft_seconds:p95_5m",
+    VerificationMetric.ITL_P95_SECONDS: "replica:llm_itl_seconds:p95_5m",
+    VerificationMetric.ERROR_RATIO: "replica:llm_request_errors:ratio_rate5m",
+    VerificationMetric.PREEMPTIONS_PER_REQUEST: "replica:llm_preemptions_per_request:ratio_rate5m",
+    VerificationMetric.GENERATION_TOKENS_RATE: "replica:llm_generation_tokens:rate5m",
+    VerificationMetric.PREFIX_CACHE_HIT_RATIO: "replica:llm_prefix_cache_hit:ratio_rate5m",
+    VerificationMetric.REQUESTS_WAITING: "replica:llm_requests_waiting:avg2m",
+    VerificationMetric.DEVICE_MEMORY_USED_RATIO: "gpu:gpu_memory_used:ratio",
+    VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: "node:host_memory_available:ratio",
+}
+
+
+def known(metric: str, evidence: Evidence, instances: tuple[str, ...]) -> bool:
+    """Whether each of these replicas tells a metric now: what is unknown today is not measured tomorrow either."""
+    signal = _SHOWN.get(metric)
+    return signal is not None and all(evidence.value(signal, one) is not None for one in instances)
+
+
+def _rated(evidence: Evidence, instances: tuple[str, ...]) -> bool:
+    running = all(evidence.value("replica:llm_requests_running:avg2m", one) is not None for one in instances)
+    return running and known(VerificationMetric.GENERATION_TOKENS_RATE, evidence, instances)
 
 
 _EXPRESSIONS: Mapping[str, str] = {
@@ -95,24 +162,25 @@ _EXPRESSIONS: Mapping[str, str] = {
 
 
 def _guard_query(guard: Guard, of: Selectors) -> PlanQuery | None:
-    expression, name = _EXPRESSIONS.get(guard.metric), metric_name(guard.metric)
+    expression, name = _EXPRESSIONS.get(guard.metric), f"{metric_name(guard.metric)} {verb(guard.metric)}"
     if expression is None:
         return None
     now = expression.format(of=of.canary, offset="")
     if guard.max_value is not None:
-        return PlanQuery(text=f"{name} is over {guard.max_value:g}", query=f"{now} > {guard.max_value:g}")
+        text = f"{name} over {metric_figure(guard.metric, guard.max_value)}"
+        return PlanQuery(text=text, query=f"{now} > {guard.max_value:g}")
     if guard.max_increase is not None:
-        text = f"{name} is {guard.max_increase:g} above {_whose(of)}"
+        text = f"{name} {100 * guard.max_increase:g} percentage points above {_whose(of)}"
         return PlanQuery(text=text, query=f"({now}) - ({_control(expression, of)}) > {guard.max_increase:g}")
     if guard.max_ratio is not None:
-        text = f"{name} is over {guard.max_ratio:g} times {_whose(of)}"
+        text = f"{name} over {guard.max_ratio:g} times {_whose(of)}"
         return PlanQuery(text=text, query=f"{_compared(expression, of)} > {guard.max_ratio:g}")
     return None
 
 
 def _whose(of: Selectors) -> str:
     """What `_control` reads."""
-    return "its own an hour before" if of.alone else "the control's"
+    return "its own an hour before" if of.alone else "the other replicas'"
 
 
 def _control(expression: str, of: Selectors) -> str:
@@ -132,91 +200,169 @@ def _before(expression: str, of: Selectors) -> str:
     return f"({now}) / ({then})"
 
 
-def _no_preemptions(of: Selectors) -> PlanQuery:
-    query = f"max(avg_over_time(replica:llm_preemptions:rate5m{{{of.changed}}}[{_WINDOW}])) == 0"
-    return PlanQuery(text="nothing is preempted", query=query)
-
-
-def _kv(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
-    usage = f"max(avg_over_time(replica:llm_kv_cache_usage:avg2m{{{of.changed}}}[{_WINDOW}])) < {bounds.kv_usage_max:g}"
-    return (
-        PlanQuery(text=f"KV usage is below {figure(bounds.kv_usage_max, 'ratio')}", query=usage),
-        _no_preemptions(of),
+def _promise(step: Step) -> tuple[PlanQuery, ...]:
+    """What must improve, by as much as counts as proof: the canary against the others, as the verdict has it."""
+    goal, least = step.goal, step.judged.min_improvement
+    expression = _EXPRESSIONS.get(goal.metric)
+    if expression is None or not known(goal.metric, step.evidence, step.instances[:1]):
+        return ()
+    sign, bound, most = (
+        ("<", 1 - least, "at most") if goal.direction is Direction.LOWER else (">", 1 + least, "at least")
     )
-
-
-def _queue(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
-    share = f"max(avg_over_time(replica:llm_queue_share_of_ttft:ratio_rate5m{{{of.changed}}}[{_WINDOW}]))"
-    return (
-        PlanQuery(
-            text=f"queueing is less than {figure(bounds.queue_share_max, 'ratio')} of TTFT",
-            query=f"{share} < {bounds.queue_share_max:g}",
-        ),
-        _waiting(of, bounds.waiting_max),
+    when = "" if step.of.alone else ", while those have the old value"
+    text = (
+        f"{metric_name(goal.metric)} of the canary {verb(goal.metric)} {most} {bound:.4g} times {_whose(step.of)}{when}"
     )
+    return (PlanQuery(text=text, query=f"{_compared(expression, step.of)} {sign}= {bound:.4g}"),)
+
+
+def _reaches(step: Step, metric: str, signal: str, bound: float) -> bool:
+    """Whether a latency is expected to be within a bound after the change: what is promised at its likely value."""
+    seen = step.worst(signal)
+    mid = step.goal.mid if step.goal.metric == metric else 1.0
+    return seen is not None and mid is not None and seen * mid <= bound
+
+
+def _no_preemptions(step: Step) -> tuple[PlanQuery, ...]:
+    if not known(VerificationMetric.PREEMPTIONS_PER_REQUEST, step.evidence, step.instances):
+        return ()
+    query = f"max(avg_over_time(replica:llm_preemptions:rate5m{{{step.of.changed}}}[{_WINDOW}])) == 0"
+    return (PlanQuery(text="nothing is preempted", query=query),)
+
+
+_ROOM = {"kv_cache_dtype": 2.0}  # KV tokens after over before; of a share of memory at least in proportion
+
+
+def _kv(step: Step) -> tuple[PlanQuery, ...]:
+    of, most = step.of, step.bounds.kv_usage_max
+    usage = f"max(avg_over_time(replica:llm_kv_cache_usage:avg2m{{{of.changed}}}[{_WINDOW}])) < {most:g}"
+    roomy = PlanQuery(text=f"KV usage is below {figure(most, 'ratio')}", query=usage)
+    return (*((roomy,) if _leaves_room(step) else ()), *_no_preemptions(step))
+
+
+def _leaves_room(step: Step) -> bool:
+    """Whether all that runs and waits is expected to fit below the bound; a smaller batch fills what there is."""
+    change = step.change
+    grown = float(change.new) / float(change.old) if change.knob == "kv_cache_memory_fraction" else 0.0
+    factor = _ROOM.get(change.knob, grown)
+    for one in step.instances:
+        capacity, held, running, waiting = (
+            step.evidence.value(f"replica:llm_{name}", one)
+            for name in (
+                "kv_cache_capacity_tokens",
+                "tokens_per_running_request:avg5m",
+                "requests_running:avg2m",
+                "requests_waiting:avg2m",
+            )
+        )
+        if not capacity or held is None or running is None or waiting is None:
+            return False
+        if (running + waiting) * held >= step.bounds.kv_usage_max * factor * capacity:
+            return False
+    return True
+
+
+def _queue(step: Step) -> tuple[PlanQuery, ...]:
+    most = step.bounds.queue_share_max
+    share = f"max(avg_over_time(replica:llm_queue_share_of_ttft:ratio_rate5m{{{step.of.changed}}}[{_WINDOW}]))"
+    text = f"queueing is less than {figure(most, 'ratio')} of TTFT"
+    return (PlanQuery(text=text, query=f"{share} < {most:g}"), _waiting(step.of, step.bounds.waiting_max))
 
 
 def _waiting(of: Selectors, most: float) -> PlanQuery:
     waiting = f"max(avg_over_time(replica:llm_requests_waiting:avg2m{{{of.changed}}}[{_WINDOW}])) < {most:g}"
-    return PlanQuery(text=f"on average less than {_requests(most)} at each replica", query=waiting)
+    few = "less than one request waits" if most == 1 else f"fewer than {most:g} requests wait"
+    return PlanQuery(text=f"on average {few} at each replica", query=waiting)
 
 
-def _requests(number: float) -> str:
-    return "one request waits" if number == 1 else f"{number:g} requests wait"
-
-
-def _admission(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
+def _admission(step: Step) -> tuple[PlanQuery, ...]:
+    """An empty queue only where the step has slots for all that run and wait; another step follows else."""
+    of, bounds = step.of, step.bounds
     full = f"max(replica:llm_admission_fullness:ratio_avg2m{{{of.changed}}}) < {bounds.fullness_max:g}"
-    return (
+    emptied = (
         PlanQuery(text=f"the batch is below {figure(bounds.fullness_max, 'ratio')} of its limit", query=full),
         _waiting(of, bounds.admitted_waiting_max),
-        _no_preemptions(of),
     )
+    kept = _promises(step, ("itl_p95_seconds",))
+    return (*(emptied if _holds_all(step) else ()), *_no_preemptions(step), *kept)
 
 
-def _prefill(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:
-    tail = f"max(replica:llm_itl_seconds:p99_5m{{{of.changed}}} / replica:llm_itl_seconds:p50_5m{{{of.changed}}})"
-    text = f"ITL p99 is below {bounds.itl_tail_max:g} times its p50"
-    return (PlanQuery(text=text, query=f"{tail} < {bounds.itl_tail_max:g}"), *_promises(of, bounds, evidence))
+def _holds_all(step: Step) -> bool:
+    if step.change.knob != "max_running_requests":
+        return False
+    in_system = [
+        (step.evidence.value("replica:llm_requests_running:avg2m", one), step.evidence.value(_WAITING, one))
+        for one in step.instances
+    ]
+    slots = step.bounds.fullness_max * float(step.change.new)
+    return all(r is not None and w is not None and r + w < slots for r, w in in_system)
 
 
-def _decode(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:
+_WAITING = "replica:llm_requests_waiting:avg2m"
+_ITL_TAIL = ("replica:llm_itl_seconds:p99_5m", "replica:llm_itl_seconds:p50_5m")
+
+
+def _prefill(step: Step) -> tuple[PlanQuery, ...]:
+    most = step.bounds.itl_tail_max
+    high, low = (step.worst(signal) for signal in _ITL_TAIL)
+    shorter = step.goal.mid if step.goal.metric == VerificationMetric.ITL_P95_SECONDS else None
+    tail = "max({0}{{{2}}} / {1}{{{2}}})".format(*_ITL_TAIL, step.of.changed)
+    even = PlanQuery(text=f"ITL p99 is below {most:g} times its p50", query=f"{tail} < {most:g}")
+    reached = high is not None and low and shorter is not None and high / low * shorter < most
+    return (*((even,) if reached else ()), *_promises(step))
+
+
+def _decode(step: Step) -> tuple[PlanQuery, ...]:
+    """The median of ITL where ITL is what must fall: with speculation it is of streamed chunks and says nothing."""
     median = "avg(avg_over_time(replica:llm_itl_seconds:p50_5m{{{of}}}[15m]{offset}))"
-    ratio = bounds.itl_median_ratio
-    text = f"ITL p50 is below {ratio:g} of yesterday's at this hour"
-    return (PlanQuery(text=text, query=f"{_before(median, of)} < {ratio:g}"), *_promises(of, bounds, evidence))
-
-
-def _promises(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
-    """Each latency objective is kept by every changed replica."""
-    pairs = (
-        ("ttft_p95_seconds", "replica:llm_ttft_seconds:p95_5m"),
-        ("itl_p95_seconds", "replica:llm_itl_seconds:p95_5m"),
+    ratio, goal = step.bounds.itl_median_ratio, step.goal
+    faster = PlanQuery(
+        text=f"ITL p50 is below {ratio:g} of yesterday's at this hour", query=f"{_before(median, step.of)} < {ratio:g}"
     )
+    reached = goal.metric == VerificationMetric.ITL_P95_SECONDS and goal.mid is not None and goal.mid < ratio
+    return (*((faster,) if reached else ()), *_promises(step))
+
+
+_LATENCIES = (
+    ("ttft_p95_seconds", "replica:llm_ttft_seconds:p95_5m"),
+    ("itl_p95_seconds", "replica:llm_itl_seconds:p95_5m"),
+)
+
+
+def _promises(step: Step, names: tuple[str, ...] = ("ttft_p95_seconds", "itl_p95_seconds")) -> tuple[PlanQuery, ...]:
+    """Each latency objective that is kept now, or that this step is expected to reach."""
     return tuple(
         PlanQuery(
-            text=f"{metric_name(name)} keeps its objective of {objective:g} s",
-            query=f"max(avg_over_time({signal}{{{of.changed}}}[{_WINDOW}])) < {objective:g}",
+            text=f"{metric_name(name)} keeps its objective of {figure(objective, 'seconds')}",
+            query=f"max(avg_over_time({signal}{{{step.of.changed}}}[{_WINDOW}])) < {objective:g}",
         )
-        for name, signal in pairs
-        if (objective := evidence.objectives.get(name)) is not None
+        for name, signal in _LATENCIES
+        if name in names
+        and (objective := step.evidence.objectives.get(name)) is not None
+        and _reaches(step, name, signal, objective)
     )
 
 
-def _throughput(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:
+def _throughput(step: Step) -> tuple[PlanQuery, ...]:
     each = (
         "sum(avg_over_time(replica:llm_generation_tokens:rate5m{{{of}}}[15m]{offset})) "
         "/ sum(avg_over_time(replica:llm_requests_running:avg2m{{{of}}}[15m]{offset}))"
     )
-    ratio = bounds.tokens_per_running_ratio
+    ratio = step.bounds.tokens_per_running_ratio
     text = f"tokens per running request are over {ratio:g} times yesterday's at this hour"
-    return (PlanQuery(text=text, query=f"{_before(each, of)} > {ratio:g}"), *_promises(of, bounds, evidence))
+    return (PlanQuery(text=text, query=f"{_before(each, step.of)} > {ratio:g}"), *_promises(step))
 
 
-def _cache(of: Selectors, bounds: SuccessConfig, evidence: Evidence) -> tuple[PlanQuery, ...]:  # noqa: ARG001 - Rule's signature
+def _cache(step: Step) -> tuple[PlanQuery, ...]:
+    """More hits than yesterday; any at all where there were none. KV in host memory has hits of its own."""
+    if step.change.knob == "kv_offload_bytes":
+        return ()
     hits = "avg(avg_over_time(replica:llm_prefix_cache_hit:ratio_rate5m{{{of}}}[15m]{offset}))"
-    text = "more prompt tokens are found in the prefix cache than yesterday at this hour"
-    return (PlanQuery(text=text, query=f"{_before(hits, of)} > 1"),)
+    if step.worst("replica:llm_prefix_cache_hit:ratio_rate5m"):
+        text = "more prompt tokens are found in the prefix cache than yesterday at this hour"
+        return (PlanQuery(text=text, query=f"{_before(hits, step.of)} > 1"),)
+    text = "prompt tokens are found in the prefix cache"
+    return (PlanQuery(text=text, query=f"{hits.format(of=step.of.changed, offset='')} > 0"),)
 
 
 _RULES: Mapping[str, Rule] = {

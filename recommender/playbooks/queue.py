@@ -1,9 +1,9 @@
 """P03: requests queue up and no cause of it is certain. What helps whatever the cause is, and what never does."""
 
 from recommender.diagnosis.missing import obtain
-from recommender.figures import figure
+from recommender.figures import counted, figure
 from recommender.model import Ask, Evidence, Finding
-from recommender.playbooks.admission_policy import LOWER_CONSERVATIVENESS
+from recommender.playbooks.admission_policy import LOOSER_POLICY, LOWER_CONSERVATIVENESS
 from recommender.playbooks.base import Advice, PlanContext, Playbook
 from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT, told_of_slots
 from recommender.playbooks.batch_with_memory import RAISE_BOTH
@@ -28,7 +28,8 @@ def _what_stops_it(evidence: Evidence, finding: Finding, context: PlanContext) -
         return NotApplicable("all that tells slots from KV memory is known")
     running, most, waiting = (evidence.value(name, canary) for name in _SEEN)
     turned = handle("max_running_requests", context) or "its batch limit"
-    seen = f"{canary} runs {figure(running)} requests while {figure(waiting)} wait"
+    runs = "requests" if running is None else counted(running, "request")
+    seen = f"{canary} runs {runs} while {'others' if waiting is None else figure(waiting)} wait"
     if most is not None and evidence.value("replica:llm_requests_waiting:min2m", canary):
         seen += f", and never ran more than {figure(most)} in two minutes in which some always waited"
     asks = tuple(_ask(name, context) for name in lacking)
@@ -85,6 +86,7 @@ PLAYBOOKS = (
     RAISE_BATCH_LIMIT,
     RAISE_BOTH,
     RAISE_BUDGET,
+    LOOSER_POLICY,
     Playbook("P03.1", "Find what requests wait for", _what_stops_it),
     SCALE_OUT_FOR_LOAD,
     Playbook("P03.3", "Limit the queue", _shed),

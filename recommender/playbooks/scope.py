@@ -16,6 +16,10 @@ from recommender.playbooks.base import PlanContext
 from recommender.playbooks.told import agree, told, told_as
 from recommender.sizing import NotApplicable, Sized
 
+_OF_EACH_RANK = frozenset({"max_running_requests", "max_batched_tokens"})
+# What makes one replica compute prompts and another answers (SGLang, vLLM): such replicas are not interchangeable.
+_ROLES = ("disaggregation-mode", "kv-transfer-config")
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeScope:
@@ -74,7 +78,8 @@ def change_scope(
     """Where knob `name` can be changed for a finding.
 
     All replicas that have the same value as the canary are changed, also those that do not show the bottleneck now:
-    replicas of a service are interchangeable, and settings that drift apart help nobody.
+    replicas of a service are interchangeable, and settings that drift apart help nobody. Those that compute prompts
+    for others, or answers alone, are of another kind.
     """
     if not context.replicas:
         return OldValueUnknown(
@@ -88,15 +93,18 @@ def change_scope(
     if not candidates:
         return NotApplicable("none of the affected replicas is in the inventory; list them there by host and port")
     canary = candidates[0]
-    if idle := _not_in_force(knob, canary, evidence, context):
-        return NotApplicable(idle)
+    if against := _of_a_rank(knob, canary, context) or _not_in_force(knob, canary, evidence, context):
+        return NotApplicable(against)
     old = _value(knob, canary, evidence, context)
     if old is None:
         return _unknown(knob, canary, context)
     same = [
         i
         for i in managed
-        if i != canary and _value(knob, i, evidence, context) == old and not _not_in_force(knob, i, evidence, context)
+        if i != canary
+        and _value(knob, i, evidence, context) == old
+        and _role(i, context) == _role(canary, context)
+        and not _not_in_force(knob, i, evidence, context)
     ]
     ordered = [i for i in candidates if i in same] + [i for i in same if i not in candidates]
     source = context.source(name, canary) or f"the engine itself ({told_as(knob)})"
@@ -120,6 +128,28 @@ def _unknown(knob: Knob, canary: str, context: PlanContext) -> OldValueUnknown:
     if doubt is not None and doubt.key == VERSION:
         asks.append(context.version.ask(context.service, f"to know the default of {knob.label}"))
     return OldValueUnknown(text, tuple(asks))
+
+
+def ranks_of(instance: str, context: PlanContext) -> int:
+    """Data-parallel ranks of a replica, each with weights, slots and a KV cache of its own; 1 where none is set."""
+    ranks = context.configured("data_parallel_size", instance)
+    return max(1, int(ranks)) if isinstance(ranks, int | float) else 1
+
+
+def _of_a_rank(knob: Knob, instance: str, context: PlanContext) -> str:
+    """Why a limit cannot be compared with what is seen: it is of a rank, and figures are of all ranks together."""
+    ranks = ranks_of(instance, context)
+    if knob.name not in _OF_EACH_RANK or ranks == 1:
+        return ""
+    return (
+        f"{instance} has {ranks} data-parallel ranks: {knob.label} is of each of them, and what is seen is of all "
+        "together, so it has to be sized by hand"
+    )
+
+
+def _role(instance: str, context: PlanContext) -> tuple[KnobValue | None, ...]:
+    settings = context.settings.get(instance, {})
+    return tuple(settings.get(key) for key in _ROLES)
 
 
 def _not_in_a_file(name: str, here: Knob | None, context: PlanContext) -> OldValueUnknown | NotApplicable:

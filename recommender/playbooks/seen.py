@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from recommender.figures import figure
 from recommender.model import Ask, Evidence, Finding
 from recommender.playbooks.base import PlanContext
 from recommender.playbooks.scope import affected
@@ -87,6 +88,20 @@ def filling(evidence: Evidence) -> str:
     if any(each.bottleneck is Bottleneck.PREDICTED_SATURATION for each in evidence.confirmed):
         return "demand is forecast to fill the service: with fewer places it is full sooner (P22 adds replicas)"
     return ""
+
+
+_LITTLE_REUSE = 0.2  # P05 no. 1: r* less hits, below which prefixes are hardly worth routing by
+
+
+def little_reuse(hits: float | None, context: PlanContext) -> str:
+    """Why prefixes bring little: most prompt tokens are new. Empty where that is not known."""
+    reuse = context.tuning.prefix_reuse_ratio
+    if hits is None or reuse is None or reuse - hits > _LITTLE_REUSE:
+        return ""
+    return (
+        f"{figure(hits, 'ratio')} of prompt tokens hit, and no more than {figure(reuse, 'ratio')} were seen before: "
+        "hardly anything is computed twice"
+    )
 
 
 def ask(context: PlanContext, key: str, needed_for: str) -> Ask:

@@ -193,7 +193,7 @@ def _shorten(evidence: Evidence, finding: Finding, context: PlanContext) -> Chan
 
 
 def _stop(evidence: Evidence, finding: Finding, context: PlanContext) -> Change | Advice | NotApplicable:
-    """Off when fewer than 0.4 of the drafted tokens are accepted, or S is below 1."""
+    """Off when S is below 1; where it cannot be said, when fewer than 0.4 of the drafted tokens are accepted."""
     share, tuning = _speculates(evidence, finding), context.tuning
     if share is None:
         return NotApplicable("nothing is drafted, or how much is accepted is unknown")
@@ -208,8 +208,8 @@ def _stop(evidence: Evidence, finding: Finding, context: PlanContext) -> Change 
     )
     gain = gain_of(acceptance_of(share, tokens), tokens, running, context)
     told = f"{figure(share, 'ratio')} of the drafted tokens are accepted with up to {figure(running)} requests"
-    slower = isinstance(gain, Sized) and gain.value < _BREAK_EVEN
-    if share >= tuning.speculation_min_acceptance and not slower:
+    pays = gain.value >= _BREAK_EVEN if isinstance(gain, Sized) else share >= tuning.speculation_min_acceptance
+    if pays:
         shown = "unknown" if isinstance(gain, NotApplicable) else f"{gain.value:.3g}"
         return NotApplicable(f"{told}: it pays (S = {shown})")
     formula = (

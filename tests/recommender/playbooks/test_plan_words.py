@@ -10,7 +10,7 @@ from recommender.model import Diagnosis, DiagnosisStatus, Evidence, Plan
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
 from rules.catalog import Bottleneck
-from tests.recommender.playbooks.made import ONE, TWO, advised, context, evidence, facts, finding, size
+from tests.recommender.playbooks.made import ONE, TWO, advised, context, evidence, facts, finding, refused, size
 
 THRASH = {
     "replica:llm_up": 1.0,
@@ -84,3 +84,25 @@ def test_several_replicas_do_not_hold_in_the_singular() -> None:
     down = evidence({"replica:llm_up": 0.0})
     text = advised(size(Bottleneck.TARGET_DOWN, "P20.1", down, context()))
     assert text.startswith(f"{ONE}, {TWO} do not answer:")
+
+
+def test_one_of_a_thing_is_not_several() -> None:
+    seen = evidence({"gpu:gpu_xid_faults:increase10m": 1.0})
+    assert "1 Xid event in 10 minutes" in advised(size(Bottleneck.GPU_FAULT, "P14.1", seen, context()))
+    service = {"service:llm_replicas_expected:count": 2.0, "service:llm_scale_in_replicas:count": 1.0}
+    seen = evidence({}, service=service)
+    assert advised(size(Bottleneck.OVER_PROVISIONED, "P23.1", seen, context())).startswith("Run 1 replica instead of 2")
+
+
+def test_a_burn_is_no_reason_for_more_slots_where_slots_are_free() -> None:
+    """An error budget burns for many reasons: the batch limit is raised only where first tokens wait for slots."""
+    half = THRASH | {
+        "replica:llm_kv_cache_usage:avg2m": 0.3,
+        "replica:llm_kv_cache_usage:max2m": 0.4,
+        "replica:llm_max_running_requests": 64.0,
+        "replica:llm_queue_share_of_ttft:ratio_rate5m": 0.1,
+        "replica:llm_ttft_seconds:p95_5m": 9.0,
+        "replica:llm_preemptions_per_request:ratio_rate5m": 0.0,
+    }
+    outcome = size(Bottleneck.SLO_BURN, "P04.1", evidence(half), context(max_running_requests=64))
+    assert "not known to wait for slots alone" in refused(outcome)

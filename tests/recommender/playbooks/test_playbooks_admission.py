@@ -23,6 +23,7 @@ WAITING = {
     "replica:llm_tokens_per_running_request:avg5m": 2_500.0,
     "replica:llm_preemptions_per_request:ratio_rate5m": 0.0,
     "replica:llm_itl_seconds:p95_5m": 0.06,
+    "replica:llm_admission_fullness:ratio_avg2m": 0.5,  # of a limit that nothing here reads
 }
 UNSURE = WAITING | {"replica:llm_itl_seconds:p95_5m": 0.09}  # 0.1/0.09 leaves no room for a wide step
 

@@ -24,6 +24,7 @@ FULL = {
     "replica:llm_kv_cache_capacity_tokens": 262_144.0,
     "replica:llm_tokens_per_running_request:avg5m": 277.0,
     "replica:llm_itl_seconds:p95_5m": 0.005,
+    "replica:llm_ttft_seconds:p95_5m": 1.5,
 }
 
 
@@ -73,7 +74,7 @@ def test_a_cache_of_another_size_than_the_facts_give_makes_no_promise_of_more_gp
 
 def test_one_replica_is_compared_with_itself_and_that_is_said() -> None:
     lone = evidence(FULL).model_copy(update={"replica_readings": {ONE: evidence(FULL).replica_readings[ONE]}})
-    for seen, said in ((lone, "1.15 times its own an hour before"), (evidence(FULL), "1.15 times the control's")):
+    for seen, said in ((lone, "1.15 times its own an hour before"), (evidence(FULL), "1.15 times the other replicas'")):
         (late,) = (one for one in rollback_queries((), seen, (ONE,), context()) if one.text.startswith("TTFT"))
         assert late.text.endswith(said)
         assert ("offset 1h" in late.query) is (seen is lone)

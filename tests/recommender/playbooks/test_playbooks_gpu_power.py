@@ -24,16 +24,22 @@ def test_power_is_lowered_to_what_the_cooling_carries_in_steps_of_a_tenth() -> N
     text = advised(size(HOT, "P12.3", evidence(HEAT), given))
     by_hand = 680 * (87 - 5 - 30) / (88 - 30)
     assert by_hand == pytest.approx(609.7, abs=0.1)
-    assert "nvidia-smi -i GPU -pl 630" in text  # a tenth of 700 below first
+    assert "nvidia-smi -i GPU -pl 612" in text  # a tenth below the 680 that it draws first: its limit is 700
     assert "= 610 W" in text
     mild = evidence(HEAT | {"gpu:gpu_temperature_celsius": 83.0})
     assert "-pl 667" in advised(size(HOT, "P12.3", mild, given))  # 680·52/53 = 667, less than a tenth
 
 
+def test_a_limit_is_lowered_below_what_a_hot_gpu_draws_or_it_would_change_nothing() -> None:
+    slowed = evidence(HEAT | {"gpu:gpu_power_watts": 312.0, "gpu:gpu_temperature_celsius": 84.0})
+    text = advised(size(HOT, "P12.3", slowed, context(tuning={"inlet_celsius": 30})))
+    assert "nvidia-smi -i GPU -pl 300" in text  # 312·52/54, and not 630 of a limit of 700 that it does not reach
+
+
 def test_the_air_at_the_inlet_is_asked_for_and_never_assumed() -> None:
     outcome = size(HOT, "P12.3", evidence(HEAT), context())
     assert isinstance(outcome, Advice)
-    assert "from 700 to 630 W" in outcome.text
+    assert "from 700 to 612 W" in outcome.text
     assert [ask.fact for ask in outcome.asks] == ["inlet_celsius"]
     colder = size(HOT, "P12.3", evidence(HEAT), context(tuning={"inlet_celsius": 60}))
     assert "680·(87 - 5 - 60)/(88 - 60)" in advised(colder)
@@ -60,7 +66,7 @@ def test_a_lowered_power_limit_goes_up_by_a_tenth_to_the_default() -> None:
 def test_what_a_token_takes_is_told_before_a_limit_is_swept() -> None:
     seen = evidence(HEAT | {"gpu:gpu_energy_joules:rate5m": 600.0, "replica:llm_generation_tokens:rate5m": 1200.0})
     text = advised(size(CAPPED, "P13.2", seen, context(known=facts(gpus_per_replica=2))))
-    assert "takes 1 J now (600 W, 2 GPUs" in text
+    assert "takes 1 J now (600 W on each of 2 GPUs" in text
     assert "(700, 630, 560, 490, 420 W)" in text
     assert "unknown" in advised(size(CAPPED, "P13.2", seen, context()))
 

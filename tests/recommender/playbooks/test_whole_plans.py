@@ -1,6 +1,7 @@
 """Plans as a whole: order, switches, site results, costs, gates, queries that Prometheus understands, hostile names."""
 
 import dataclasses
+import itertools
 import subprocess
 from pathlib import Path
 
@@ -9,12 +10,27 @@ import yaml
 
 from recommender.ledger import SiteEffects, SiteResult
 from recommender.metrics import VerificationMetric
-from recommender.model import Apply, Change, Check, CheckWeight, Diagnosis, DiagnosisStatus, Evidence, Guard, Plan, Risk
+from recommender.model import (
+    Apply,
+    Change,
+    Check,
+    CheckWeight,
+    Diagnosis,
+    DiagnosisStatus,
+    Direction,
+    Evidence,
+    Expectation,
+    Guard,
+    Plan,
+    Risk,
+    Verification,
+)
 from recommender.plan_parts import quality_gate, restart_cost
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
 from recommender.playbooks.queries import rollback_queries, success_queries
-from rules.catalog import Bottleneck, BottleneckKind
+from recommender.tuning_config import SuccessConfig
+from rules.catalog import SIGNALS, Bottleneck, BottleneckKind
 from tests.recommender.playbooks.made import ONE, TWO, changed, context, evidence, facts, finding, size
 
 KV = Bottleneck.KV_CACHE_PRESSURE
@@ -161,19 +177,43 @@ GUARDS = (
     Guard(metric=VerificationMetric.ITL_P95_SECONDS, max_value=0.1),
     Guard(metric=VerificationMetric.TTFT_P95_SECONDS, max_ratio=1.1),
 )
+ALL = {name: value for name, value in zip(SIGNALS, itertools.repeat(0.5), strict=False) if name.startswith("replica:")}
+CHANGED = Change(
+    knob="max_running_requests",
+    engine="vllm",
+    flag="--max-num-seqs",
+    config_key="max-num-seqs",
+    old=8,
+    new=16,
+    reason="made",
+    formula="made",
+    risk=Risk.RESTART,
+)
+JUDGED = tuple(
+    Verification(
+        must_improve=Expectation(metric=metric, direction=direction, low=1.0, mid=0.5, high=0.4, source="made"),
+        settle_seconds=60,
+        window_seconds=300,
+        interval_seconds=15,
+        min_requests=50,
+    )
+    for metric in VerificationMetric
+    for direction in Direction
+)
 HOSTILE = 'x"} or vector(1) # \\ \n{{ $labels }}'
 
 
 @pytest.mark.parametrize("name", ["chat", HOSTILE])
 def test_every_query_of_every_class_is_promql_and_stays_within_its_service(name: str, tmp_path: Path) -> None:
-    seen = evidence(THRASH).model_copy(update={"service": name})
+    seen = evidence(ALL | THRASH).model_copy(update={"service": name})
     alone = seen.model_copy(update={"replica_readings": {name: seen.replica_readings[ONE]}})
     queries = [
         query.query
         for shown, instances in ((seen, (ONE, TWO)), (alone, (name,)))
         for playbook in (f"P{number:02}.1" for number in range(1, 26))
+        for judged in JUDGED
         for query in (
-            *success_queries(playbook, shown, instances, context()),
+            *success_queries(CHANGED, judged, shown, instances, playbook=playbook, bounds=SuccessConfig()),
             *rollback_queries(GUARDS, shown, instances, context()),
         )
     ]
