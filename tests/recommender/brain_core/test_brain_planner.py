@@ -13,6 +13,7 @@ from recommender.executors import CommandExecutor
 from recommender.inventory import Engine, Inventory
 from recommender.metrics import VerificationMetric
 from recommender.model import Evidence, KnobValue, Plan
+from recommender.plan_parts import evidence_items
 from recommender.planner import context_of, make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
 from recommender.sizing import LinearItl
@@ -42,6 +43,17 @@ def test_the_plan_for_a_captured_state_is_the_reviewed_one(state: Builder, conte
 def test_a_healthy_state_has_no_plan(state: Builder, context: Contexts, name: str) -> None:
     evidence = state(name)
     assert make_plan(diagnose(evidence), evidence, context(max_num_seqs=16)) is None
+
+
+def test_what_disagrees_is_no_reason_of_a_plan(state: Builder) -> None:
+    root = diagnose(state("saturated", limit=16)).root
+    assert root is not None
+    checks = [
+        check.model_copy(update={"agrees": agrees})
+        for check, agrees in zip(root.checks, (True, False, None), strict=False)
+    ]
+    texts = [item.text for item in evidence_items(root.model_copy(update={"checks": tuple(checks)}))]
+    assert texts == [checks[0].text, f"although {checks[1].text}", checks[2].text]
 
 
 def test_every_metric_of_a_plan_can_be_verified(state: Builder, context: Contexts) -> None:

@@ -113,6 +113,7 @@ def test_wrong_usage_and_what_is_unknown_have_statuses_of_their_own(
     assert run("whatif", "chat", "--set", "max_running_requests").exit_code == 2
     assert run("whatif", "chat", "--set", "a=1", "--set", "a=2").exit_code == 2
     assert run("whatif", "chat", "--load", "clients=none").exit_code == 2
+    assert "--load warp: there is none; it takes prompt_tokens, " in run("whatif", "chat", "--load", "warp=1").output
     assert run("whatif", "chat", "--set", "a=1", "--given", "gpu=l4").exit_code == 2
     refused = run("whatif", "chat", "--set", "warp=1", "--prometheus", prometheus, "--inventory", inventory)
     assert (refused.exit_code, "no such knob" in refused.output) == (1, True)
