@@ -21,12 +21,14 @@ _LIMITS = frozenset({"max_running_requests", "max_batched_tokens"})
 class Forecast:
     """The steady state of one replica before and after a change, under the requests that are in the system now.
 
+    `unbounded` are limits that nobody tells: they are taken to bound nothing, before and after, and that is said.
     `prompts` says whether the step's time for prompts is known: without it first tokens are not predicted.
     """
 
     before: Prediction
     after: Ranged
     prompts: bool
+    unbounded: tuple[str, ...] = ()
 
     def expectation(self, metric: VerificationMetric) -> Expectation | None:
         """The effect on one metric, as `optiinfra whatif` has it; None where the model does not tell it."""
@@ -37,7 +39,12 @@ class Forecast:
         if not old or new.low is None or not new.mid or new.high is None:
             return None
         direction = Direction.HIGHER if metric is VerificationMetric.GENERATION_TOKENS_RATE else Direction.LOWER
-        return predicted(metric, direction, (new.low / old, new.mid / old, new.high / old), _SOURCE)
+        return predicted(metric, direction, (new.low / old, new.mid / old, new.high / old), self._source)
+
+    @property
+    def _source(self) -> str:
+        unknown = " and ".join(self.unbounded)
+        return f"{_SOURCE}; {unknown}, which nobody tells, taken to bound nothing" if unknown else _SOURCE
 
 
 _FIGURES = {
@@ -80,7 +87,8 @@ def forecast(
         after = predict_range(_with(shape, knob, int(change[1])), Steps.of(step), load)
     except ValueError:  # one such request alone does not fit: the model does not describe this engine
         return None
-    return Forecast(before, after, prompts=step.gamma_seconds > 0)
+    unbounded = tuple(name for name in sorted(_LIMITS - {knob}) if _limit(name, instance, context) == _NO_BOUND)
+    return Forecast(before, after, prompts=step.gamma_seconds > 0, unbounded=unbounded)
 
 
 def _with(shape: EngineShape, knob: str, value: int) -> EngineShape:

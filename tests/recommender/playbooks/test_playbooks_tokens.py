@@ -249,6 +249,10 @@ def test_the_fitted_step_predicts_what_a_budget_does_and_forbids_what_breaks_an_
     assert effects is not None
     expected = effects(change, evidence(close), ONE, quick)
     assert all("predicted by the model" in one.source for one in expected.expected)
+    assert not any("bound nothing" in one.source for one in expected.expected)
+    blind = _fitted(context(known=facts(), tuning=slack, max_batched_tokens=2048), StepModel(0.01, 0.0002, 1e-6))
+    expected = effects(change, evidence(close), ONE, blind)
+    assert all("max_running_requests, which nobody tells" in one.source for one in expected.expected)
 
 
 def test_no_place_is_taken_away_from_a_service_that_is_forecast_to_be_full() -> None:
