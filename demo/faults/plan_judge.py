@@ -61,6 +61,7 @@ CHANGES: Mapping[Bottleneck, Mapping[str, int]] = {
     Bottleneck.LOW_THROUGHPUT: {"max_running_requests": _UP},
     Bottleneck.PREFILL_BOUND: {"max_batched_tokens": _UP},
     Bottleneck.HIGH_LATENCY: {"max_batched_tokens": _DOWN},
+    Bottleneck.CACHE_INEFFICIENCY: {"prefix_caching": _UP},
 }
 """Knobs that may be changed for a class, and which way; everything else is advice."""
 
@@ -181,10 +182,16 @@ def _tokens_up(old: float, canary: str, recorded: Recorded, engine: str) -> floa
     return min(2 * old, 8192)
 
 
+def _on(old: float, canary: str, recorded: Recorded, engine: str) -> float:  # noqa: ARG001 - one signature
+    """P09 no. 3: the prefix cache is on."""
+    return 1.0
+
+
 _FORMULAS: Mapping[tuple[str, int], Callable[[float, str, Recorded, str], float]] = {
     ("max_running_requests", _UP): _slots_up,
     ("max_running_requests", _DOWN): _slots_down,
     ("kv_cache_memory_fraction", _UP): _share_up,
     ("max_batched_tokens", _DOWN): _tokens_down,
     ("max_batched_tokens", _UP): _tokens_up,
+    ("prefix_caching", _UP): _on,
 }

@@ -1,7 +1,7 @@
 """What the recommender would propose in a story: its own evidence, diagnosis and plan over the rules' real answers."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -76,15 +76,27 @@ class Proposal:
     plan: Plan | None
 
 
-def answers(scenarios: Sequence[Scenario], pack: Pack, at: float) -> list[list[Answer]]:
-    """All that the rules have recorded of each scenario at second `at`; one promtool run, so equal clocks.
+# Memory that grew at once grows no more half an hour later: what was done is over before the story is.
+_OVER_BEFORE_THE_END: Mapping[str, float] = {"gpu-memory-exhausted": 4200.0}
 
-    A question each, because promtool answers none with more than 10,000 samples.
+
+def asked_at(scenario: Scenario) -> float:
+    """The second of a story at which a plan is asked for: its end, if what was done is not over by then."""
+    return _OVER_BEFORE_THE_END.get(scenario.name, scenario.duration)
+
+
+def answers(scenarios: Sequence[Scenario], pack: Pack, at: float | None = None) -> list[list[Answer]]:
+    """All that the rules have recorded of each scenario at second `at`, else when its plan is asked for.
+
+    One promtool run, so equal intervals; stories may be of different length. A question each, because promtool answers
+    none with more than 10,000 samples.
     """
+    if len(intervals := {one.interval for one in scenarios}) != 1:
+        raise ValueError(f"scenarios of one promtool run have one interval, not {sorted(intervals)}")
     series = [one for scenario in scenarios for one in scenario.input_series()]
-    lead, interval = scenarios[0].lead, scenarios[0].interval
-    questions = [_THRESHOLDS, *(question for scenario in scenarios for question in _questions(scenario.name))]
-    thresholds, *told = ask(pack, series, interval, dict.fromkeys(questions, lead + at))
+    when = {one.name: one.lead + (asked_at(one) if at is None else at) for one in scenarios}
+    questions = {question: when[one.name] for one in scenarios for question in _questions(one.name)}
+    thresholds, *told = ask(pack, series, intervals.pop(), {_THRESHOLDS: max(when.values()), **questions})
     # A threshold is everybody's unless it names a service.
     common = [sample for sample in thresholds if not sample.labels.get("service")]
     return [[*common, *of_service, *of_nodes] for of_service, of_nodes in zip(told[::2], told[1::2], strict=True)]
