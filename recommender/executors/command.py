@@ -136,9 +136,7 @@ def _tail(output: BinaryIO) -> str:
 def _config(replica: ReplicaTarget) -> Path:
     if not replica.config_file:
         key = "lmcache_config_file" if replica.engine == "lmcache" else "config_file"
-        raise ExecutorError(
-            f"{replica.instance} has no {key} in the inventory: add it, or use the executor dry_run"
-        )
+        raise ExecutorError(f"{replica.instance} has no {key} in the inventory: add it, or use the executor dry_run")
     return Path(replica.config_file)
 
 
