@@ -126,7 +126,7 @@ def test_another_load_is_a_wish_too_and_a_queue_that_grows_has_no_figure(narrow:
         ({"max_running_requests": "many"}, "0.32.0", "not legal"),
         ({"warp_speed": 9}, "0.32.0", "has no such knob"),
         ({"kv_cache_dtype": "nvfp4"}, "0.32.0", "compute capability"),
-        ({"kv_cache_dtype": "nvfp4"}, "0.20.0", "not legal"),
+        ({"kv_cache_dtype": "int2"}, "0.20.0", "not legal"),
         ({'"}} or 1': "x\ny"}, "0.32.0", "has no such knob"),
     ],
 )
