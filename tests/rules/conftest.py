@@ -46,7 +46,7 @@ def promtool() -> Callable[..., str]:
     if binary is None:
         pytest.fail("promtool is not on PATH: install Debian's package `prometheus` (2.42 or newer)")
 
-    def run(*arguments: str | Path, timeout: float = 120) -> str:
+    def run(*arguments: str | Path, timeout: float = 170) -> str:  # less than pytest waits for a test
         command = [binary, *map(str, arguments)]
         # Less often collected, its garbage costs a fifth less time.
         environment = {"GOGC": "400", **os.environ}

@@ -99,7 +99,7 @@ def process(command: list[str], address: str, ready: str, log: Path) -> Iterator
     with log.open("w") as output:
         child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: answers(f"http://{address}{ready}"), 30, log.read_text)
+        wait_until(lambda: answers(f"http://{address}{ready}"), 60, log.read_text)
         yield
     finally:
         child.terminate()

@@ -18,6 +18,7 @@ import yaml
 from rules.input_series import seconds
 from rules.pack import RULES_DIR, TESTS_DIR, Rule, load_rules
 from rules.syntax import Aggregation, Binary, Call, Node, Series, parse, walk
+from tests.helpers.lean_rules import files_of, lean
 
 FIGURES = "thresholds.yml"
 RULES = load_rules()
@@ -120,17 +121,16 @@ def written(folder: Path, name: str, missing: Sequence[str], seen: Sequence[Seen
     figures = folder / f"{name}.yml"
     figures.write_text(json.dumps(shipped), encoding="utf-8")  # JSON is YAML
     for number, one in enumerate(seen):
-        files = [str((TESTS_DIR / file).resolve()) for file in one.document["rule_files"] if not file.endswith(FIGURES)]
+        files = [file for file in files_of(one.document, TESTS_DIR) if file.name != FIGURES]
         given = [each for each in one.test["input_series"] if not _is_missing(each["series"], missing)]
         test = {
             "interval": one.test["interval"],
             "input_series": given,
             "alert_rule_test": [{"alertname": one.alert, "eval_time": one.at, "exp_alerts": []}],
         }
-        path = folder / f"{name}-{number}.test.yml"
-        document = {**one.document, "rule_files": [str(figures), *files], "tests": [test]}
-        path.write_text(json.dumps(document), encoding="utf-8")
-        yield path
+        own = folder / f"{name}-{number}"
+        own.mkdir()
+        yield from lean({**one.document, "rule_files": [figures, *files], "tests": [test]}, own)
 
 
 def _is_missing(series: str, missing: Sequence[str]) -> bool:

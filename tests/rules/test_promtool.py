@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rules import plain_yaml
+from tests.helpers.lean_rules import lean, read
 
 TESTS = Path(__file__).parents[2] / "rules" / "tests"
 TEST_FILES = sorted(TESTS.glob("*.test.yml"))
@@ -25,8 +26,8 @@ def test_every_rule_file_is_valid(promtool: Callable[..., str], rule_files: list
 
 
 @pytest.mark.parametrize("path", TEST_FILES, ids=lambda path: path.name.removesuffix(".test.yml"))
-def test_unit_tests_pass(promtool: Callable[..., str], path: Path) -> None:
-    promtool("test", "rules", path)
+def test_unit_tests_pass(promtool: Callable[..., str], tmp_path: Path, path: Path) -> None:
+    promtool("test", "rules", *lean(read(path), tmp_path))
 
 
 def test_every_test_case_has_a_sentence_for_a_name() -> None:
