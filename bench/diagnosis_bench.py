@@ -100,18 +100,20 @@ def evidence_of(given: Answers) -> Evidence:
 @click.command()
 @click.option("--times", default=50, help="Calls for each figure.")
 def main(times: int) -> None:
-    """Print p50 and p99 of CPU time, in milliseconds."""
+    """Print the best, p50 and p99 of CPU time, in milliseconds: of a busy machine the best says most."""
     click.echo(
-        f"{'replicas':>8} {'series':>7} {'assemble p50':>13} {'p99':>7} {'diagnose p50':>13} {'p99':>7}  ms of CPU"
+        f"{'replicas':>8} {'series':>7} {'assemble best':>14} {'p50':>7} {'p99':>7}"
+        f" {'diagnose best':>14} {'p50':>7} {'p99':>7}  ms of CPU"
     )
     for replicas in REPLICAS:
         given = answers(replicas)
         evidence = evidence_of(given)
         built, judged = cpu_seconds(lambda: evidence_of(given), times), cpu_seconds(lambda: diagnose(evidence), times)  # noqa: B023 - called at once
-        figures = [1000 * of[int(share * (times - 1))] for of in (built, judged) for share in (0.5, 0.99)]
+        figures = [1000 * of[int(share * (times - 1))] for of in (built, judged) for share in (0, 0.5, 0.99)]
         series = sum(len(part) for part in given)
         click.echo(
-            f"{replicas:>8} {series:>7} {figures[0]:>13.2f} {figures[1]:>7.2f} {figures[2]:>13.2f} {figures[3]:>7.2f}"
+            f"{replicas:>8} {series:>7} {figures[0]:>14.2f} {figures[1]:>7.2f} {figures[2]:>7.2f}"
+            f" {figures[3]:>14.2f} {figures[4]:>7.2f} {figures[5]:>7.2f}"
         )
 
 
