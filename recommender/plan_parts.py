@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from recommender.figures import figure
-from recommender.metrics import VerificationMetric
+from recommender.metrics import VerificationMetric, Work
 from recommender.model import (
     Alternative,
     Apply,
@@ -24,6 +24,7 @@ from recommender.playbooks import Advice, Effects, PlanContext, Playbook
 from recommender.playbooks.queries import known
 from recommender.playbooks.scope import ChangeScope
 from recommender.sizing import NotApplicable
+from recommender.verifiable import work_of
 from recommender.wording import metric_name
 
 Outcome = Change | Advice | NotApplicable
@@ -83,14 +84,15 @@ def _speaks_of(playbook: Playbook, context: PlanContext) -> bool:
 
 
 def ranked(candidates: Sequence[Candidate], context: PlanContext) -> list[Candidate]:
-    """The service's own order, then the safer class of change, then what was proven at this site; else as they come."""
+    """The service's own order, what can be verified, the safer class of change, what was proven at this site."""
     switches, gpu = context.tuning.playbooks, context.facts.gpu
 
-    def key(one: Candidate) -> tuple[int, int, float]:
+    def key(one: Candidate) -> tuple[int, bool, int, float]:
         proven = context.ledger.rank_key(
             one.playbook.id, one.change.engine, None if gpu is None else gpu.name, one.effects.must_improve
         )
-        return switches.place(one.playbook.id), _SAFEST_FIRST.index(one.change.risk), proven
+        advised = bool(one.effects.unverifiable)
+        return switches.place(one.playbook.id), advised, _SAFEST_FIRST.index(one.change.risk), proven
 
     return sorted(candidates, key=key)
 
@@ -140,7 +142,8 @@ def quality_gate(change: Change, context: PlanContext) -> QualityGate | None:
 
 def verification(effects: Effects, context: PlanContext) -> Verification:
     """How the change is judged: the promised metric, the guards, and the windows of the inventory."""
-    config = context.verification
+    config, work = context.verification, work_of(context.engine)
+    least = {Work.GENERATED_TOKENS: config.min_tokens, Work.PROBES: config.min_probed_minutes}
     return Verification(
         must_improve=effects.must_improve,
         min_improvement=config.min_improvement if effects.min_improvement is None else effects.min_improvement,
@@ -148,7 +151,8 @@ def verification(effects: Effects, context: PlanContext) -> Verification:
         settle_seconds=config.settle_seconds,
         window_seconds=config.window_seconds,
         interval_seconds=config.interval_seconds,
-        min_requests=config.min_requests,
+        min_requests=least.get(work, config.min_requests),
+        work=work,
         max_extensions=config.max_extensions,
     )
 
@@ -156,9 +160,15 @@ def verification(effects: Effects, context: PlanContext) -> Verification:
 def unmeasured(change: Change, judged: Verification, evidence: Evidence, instances: Sequence[str]) -> str:
     """Why a change would be taken back whatever it does: what it is judged by is not told, so that nothing proves it.
 
-    Requests are counted by their first tokens (`rollout.measure`). Empty where all is told.
+    Empty where all is told, and what the arms do is counted.
     """
-    needed = (VerificationMetric.TTFT_P95_SECONDS, judged.must_improve.metric, *(one.metric for one in judged.guards))
+    counted = {
+        Work.FIRST_TOKENS: VerificationMetric.TTFT_P95_SECONDS,
+        Work.GENERATED_TOKENS: VerificationMetric.GENERATION_TOKENS_RATE,
+        Work.PROBES: VerificationMetric.PROBE_FAILURE_RATIO,
+    }
+    shown = (counted[judged.work],) if judged.work in counted else ()
+    needed = (*shown, judged.must_improve.metric, *(one.metric for one in judged.guards))
     lacking = [m for m in dict.fromkeys(needed) if m not in _MAY_BE_SILENT and not known(m, evidence, tuple(instances))]
     if not lacking or not evidence.replica_readings:
         return ""

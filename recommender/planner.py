@@ -40,10 +40,11 @@ from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.base import LMCACHE
 from recommender.playbooks.capacity import START_REPLICAS
 from recommender.playbooks.defaults import defaults_here, with_ranks
-from recommender.playbooks.queries import rollback_queries, success_queries
+from recommender.playbooks.queries import readable, rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
 from recommender.sizing.load import StepModel
+from recommender.verifiable import judged_here
 from rules.catalog import Bottleneck, BottleneckKind
 
 
@@ -180,7 +181,9 @@ def _candidate(playbook: Playbook, outcome: Outcome, case: Case) -> Candidate | 
     scope = change_scope(outcome.knob, case.evidence, case.root, case.context.of(outcome.engine))
     if not isinstance(scope, ChangeScope):
         return None
-    effects = playbook.effects(outcome, case.evidence, scope.instances[0], case.context)
+    canary = scope.instances[0]
+    effects = playbook.effects(outcome, case.evidence, canary, case.context)
+    effects = judged_here(playbook.id, effects, case.evidence, canary, case.context)
     return Candidate(playbook, outcome, scope, corrected(playbook, outcome, effects, case.context))
 
 
@@ -193,7 +196,7 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         playbook=playbook.id,
         title=_title(playbook, change),
         change=change,
-        withheld=unmeasured(change, judged, case.evidence, scope.instances),
+        withheld=chosen.effects.unverifiable or unmeasured(change, judged, case.evidence, scope.instances),
         instances=scope.instances,
         executor=context.executor,
         healthy_replicas=healthy(case.evidence),
@@ -202,15 +205,18 @@ def _change_plan(chosen: Candidate, case: Case) -> Plan:
         confidence=case.root.confidence,
         evidence=(*evidence_items(case.root), old_value(change)),
         expected=chosen.effects.expected,
-        verification=judged,
+        verification=None if chosen.effects.unverifiable else judged,
         rollback=playbook.rollback,
         alternatives=alternatives(case, chosen),
         advice=advice(case),
         restart=restart_cost(change, context),
         quality_gate=quality_gate(change, context),
         patches=render(change, PatchContext(case.evidence.service, context.of(change.engine).knobs)),
-        verification_queries=success_queries(
-            change, judged, case.evidence, scope.instances, playbook=playbook.id, bounds=context.tuning.success
+        verification_queries=readable(
+            success_queries(
+                change, judged, case.evidence, scope.instances, playbook=playbook.id, bounds=context.tuning.success
+            ),
+            context.engine,
         ),
         rollback_queries=rollback_queries(judged.guards, case.evidence, scope.instances, context),
         asks=asks(case),

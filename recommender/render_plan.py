@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from recommender.wording import metric_name
+from recommender.wording import judged_by, metric_name
 
 
 def plan_parts(plan: Mapping[str, Any]) -> tuple[tuple[str, RenderableType | None], ...]:
@@ -54,6 +54,11 @@ def _change(plan: Mapping[str, Any]) -> RenderableType | None:
         Text(f"Replicas, the canary first: {', '.join(plan['instances'])} (executor {plan['executor']})"),
         Text(f"Roll-back: {plan['rollback']}"),
     ]
+    if judged := plan.get("verification"):
+        goal, guards = judged["must_improve"], judged["guards"]
+        found.append(
+            Text(f"Judged by: {judged_by(goal['metric'], goal['direction'], (one['metric'] for one in guards))}")
+        )
     if proof := change.get("feasibility"):
         found.append(Text(f"Fits: {proof['text']}"))
     if cost := plan.get("restart"):

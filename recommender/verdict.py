@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from recommender.metrics import VerificationMetric
+from recommender.metrics import VerificationMetric, Work
 from recommender.model import Basis, Comparison, Direction, Guard, Verdict, VerdictOutcome, Verification
 from recommender.statistics import log_ratio_error, p_less
-from recommender.wording import figure, metric_name, percent
+from recommender.wording import figure, metric_name, percent, work_name
 
 RATE_WINDOW_SECONDS = 60.0  # of the signals that are sampled
 P_LIMIT = 0.02
@@ -42,7 +42,7 @@ class Arm:
     """What was measured on one set of replicas over one window. Unknown is None; samples are one an interval."""
 
     label: str  # "the canary 10.0.0.1:8000", "before"
-    requests: float | None
+    requests: float | None  # or what else of the verification's work is counted
     values: Mapping[str, float | None]
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     problem: str = ""  # why the arm as a whole could not be measured
@@ -74,17 +74,27 @@ def judge(
         return Verdict(outcome=outcome, at=at, window_seconds=window_seconds, text=f"{outcome}: {text}")
     promised = _promised(verification, canary, control, noise, require_improvement=require_improvement)
     promised = _with_interval(promised, verification, canary, control, noise)
-    comparisons = (promised, *(_guarded(guard, canary, control) for guard in verification.guards))
-    outcome = _worst(comparisons)
+    if basis is Basis.BEFORE and require_improvement and promised.outcome is PASS:
+        promised = _not_by_demand(promised, canary, control)
+    lenient = not require_improvement
+    comparisons = (promised, *(_guarded(guard, canary, control, lenient=lenient) for guard in verification.guards))
+    outcome, counted = _worst(comparisons), f"{work_name(verification.work)} in {window_seconds:.0f} s"
     return Verdict(
         outcome=outcome,
         at=at,
         window_seconds=window_seconds,
         basis=basis,
-        requests=min((arm.requests for arm in (canary, control) if arm.requests is not None), default=None),
+        requests=_served(verification, canary, control),
         comparisons=comparisons,
-        text=_summary(outcome, comparisons, canary, control, window_seconds),
+        text=_summary(outcome, comparisons, canary, control, counted),
     )
+
+
+def _served(verification: Verification, canary: Arm, control: Arm) -> float | None:
+    """Requests of the arm that served fewer; None where something else is counted."""
+    if verification.work not in {Work.FIRST_TOKENS, Work.REQUESTS}:
+        return None
+    return min((arm.requests for arm in (canary, control) if arm.requests is not None), default=None)
 
 
 def measuring_error(reason: str, *, at: datetime, window_seconds: float) -> Verdict:
@@ -104,12 +114,13 @@ def _too_little(verification: Verification, canary: Arm, control: Arm) -> tuple[
         if arm.problem:
             return ERROR, f"{arm.label}: {arm.problem}"
         if arm.requests is None or not math.isfinite(arm.requests):
-            return ERROR, f"{arm.label}: the number of requests is unknown"
+            return ERROR, f"{arm.label}: the number of {work_name(verification.work)} is unknown"
+    work = work_name(verification.work)
     for arm in (canary, control):
         if arm.requests is not None and arm.requests < verification.min_requests:
             return (
                 INCONCLUSIVE,
-                f"{arm.label} served {arm.requests:.0f} of the {verification.min_requests} requests needed",
+                f"{arm.label} served {arm.requests:.0f} of the {verification.min_requests} {work} needed",
             )
     return None
 
@@ -171,21 +182,56 @@ def _not_chance(gain: float, better: Sequence[float], worse: Sequence[float], p:
     return enough and gain >= PLAIN_EFFECT and max(better) < min(worse)
 
 
+# What tells of the change whatever is asked of the service.
+_WITHOUT_DEMAND = frozenset(
+    {
+        VerificationMetric.DEVICE_MEMORY_USED_RATIO,
+        VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO,
+        VerificationMetric.MODEL_ON_DEVICE_RATIO,
+        VerificationMetric.PREFIX_CACHE_HIT_RATIO,
+    }
+)
+
+
+def _not_by_demand(promised: Comparison, after: Arm, before: Arm) -> Comparison:
+    """An improvement over before proves the change only while as much was asked for.
+
+    As many tokens as before say so, or requests that still wait. More tokens prove something only where requests
+    waited before: else more may just have been asked for.
+    """
+    if promised.metric in _WITHOUT_DEMAND:
+        return promised
+    tokens, waiting = VerificationMetric.GENERATION_TOKENS_RATE, VerificationMetric.REQUESTS_WAITING
+    if promised.metric == tokens:
+        why = (
+            "" if (before.value(waiting) or 0) >= 1 else "nothing is known to have waited before: demand may have risen"
+        )
+    else:
+        new, old = after.value(tokens), before.value(tokens)
+        as_much = new is not None and old is not None and new >= (1 - TOLERATED_LOSS) * old
+        why = "" if as_much or (after.value(waiting) or 0) >= 1 else "as much demand as before is not shown"
+    if not why:
+        return promised
+    return promised.model_copy(update={"outcome": INCONCLUSIVE, "text": f"{promised.text}; but {why}"})
+
+
 def _demand_fell(metric: str, after: Arm) -> bool:
     """A lower token rate with no queue is lower demand; a latency or ratio has no such excuse."""
     waiting = after.value(VerificationMetric.REQUESTS_WAITING)
     return metric == VerificationMetric.GENERATION_TOKENS_RATE and waiting is not None and waiting < 1
 
 
-def _guarded(guard: Guard, canary: Arm, control: Arm) -> Comparison:
+def _guarded(guard: Guard, canary: Arm, control: Arm, *, lenient: bool = False) -> Comparison:
+    """`lenient`, after the canary proved it: tokens that fall with nothing waiting were not asked for."""
     metric, name = guard.metric, metric_name(guard.metric)
     new, old = canary.value(metric), control.value(metric)
-    relative = guard.max_ratio is not None or guard.max_increase is not None
+    relative = any(limit is not None for limit in (guard.max_ratio, guard.min_ratio, guard.max_increase))
     if new is None or (relative and old is None):
         unknown = canary.label if new is None else control.label
         return _comparison(metric, new, old, ERROR, f"{name} of {unknown} is unknown")
     says = f"{name} {figure(metric, new)}" + ("" if old is None else f" against {figure(metric, old)}")
-    if hurt := _breach(guard, new, old):
+    hurt = _breach(guard, new, old)
+    if hurt and not (lenient and guard.min_ratio is not None and _demand_fell(metric, canary)):
         return _comparison(metric, new, old, FAIL, f"{says}: {hurt}")
     return _comparison(metric, new, old, PASS, says)
 
@@ -194,8 +240,11 @@ def _breach(guard: Guard, new: float, old: float | None) -> str:
     """Which limit of the guard `new` is above; empty when none."""
     if guard.max_value is not None and new > guard.max_value:
         return f"above {figure(guard.metric, guard.max_value)}"
-    if old is not None and guard.max_ratio is not None and new > guard.max_ratio * old:
-        return f"more than {guard.max_ratio:g} times as much"
+    if old is not None and abs(new - old) > guard.tolerated:
+        if guard.max_ratio is not None and new > guard.max_ratio * old:
+            return f"more than {guard.max_ratio:g} times as much"
+        if guard.min_ratio is not None and new < guard.min_ratio * old:
+            return f"less than {guard.min_ratio:g} times as much"
     if old is not None and guard.max_increase is not None and new - old > guard.max_increase:
         return f"more than {figure(guard.metric, guard.max_increase)} above it"
     return ""
@@ -222,12 +271,16 @@ def _worst(comparisons: Sequence[Comparison]) -> VerdictOutcome:
 
 
 def _summary(
-    outcome: VerdictOutcome, comparisons: Sequence[Comparison], canary: Arm, control: Arm, window_seconds: float
+    outcome: VerdictOutcome,
+    comparisons: Sequence[Comparison],
+    canary: Arm,
+    control: Arm,
+    counted: str,
 ) -> str:
     promised, *guards = comparisons
     parts = [promised.text]
     parts += [guard.text for guard in guards if guard.outcome is not PASS]
     if guards and all(guard.outcome is PASS for guard in guards):
         parts.append("no guard was hurt")
-    counts = f"{canary.requests:.0f} and {control.requests:.0f} requests in {window_seconds:.0f} s"
+    counts = f"{canary.requests:.0f} and {control.requests:.0f} {counted}"
     return f"{outcome}: {canary.label} against {control.label}: {'; '.join(parts)} ({counts})"

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 import click
 
-from exporters.catalog import GPU_FAMILIES, HOST_FAMILIES, INFERENCE_FAMILIES, PRODUCT_FAMILIES, SCRAPE_FAMILIES, Kind
+from exporters.catalog import (
+    BLACKBOX_FAMILIES,
+    GPU_FAMILIES,
+    HOST_FAMILIES,
+    INFERENCE_FAMILIES,
+    PRODUCT_FAMILIES,
+    SCRAPE_FAMILIES,
+    Kind,
+)
 from rules.catalog import ALERTS, GPU_LABELS, NODE_LABELS, REPLICA_LABELS, SERVICE_LABELS, THRESHOLDS
 from rules.catalog.dcgm import DCGM_SECTIONS
 from rules.catalog.foreign import FOREIGN_PREFIXES, FOREIGN_SERIES
@@ -194,7 +202,11 @@ def _known_series(pack: _Pack) -> _Found:
 
 
 def _families() -> Iterator[str]:
-    for catalogue in (INFERENCE_FAMILIES, SCRAPE_FAMILIES, HOST_FAMILIES, GPU_FAMILIES, PRODUCT_FAMILIES):
+    catalogues = (
+        *(INFERENCE_FAMILIES, BLACKBOX_FAMILIES, SCRAPE_FAMILIES),
+        *(HOST_FAMILIES, GPU_FAMILIES, PRODUCT_FAMILIES),
+    )
+    for catalogue in catalogues:
         for family in catalogue.values():
             parts = ("_bucket", "_sum", "_count") if family.kind is Kind.HISTOGRAM else ("",)
             yield from (family.name + part for part in parts)

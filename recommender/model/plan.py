@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from recommender.metrics import Work
 from recommender.model.base import KnobValue, Model
 from rules.catalog import Bottleneck
 
@@ -106,6 +107,8 @@ class Guard(Model):
 
     metric: str
     max_ratio: float | None = None  # canary/control above this is worse
+    min_ratio: float | None = None  # canary/control below this is worse
+    tolerated: float = 0.0  # a difference of up to this is never worse by its ratio
     max_value: float | None = None  # canary above this is worse
     max_increase: float | None = None  # canary - control above this is worse (error ratio, in ratio points)
 
@@ -119,7 +122,8 @@ class Verification(Model):
     settle_seconds: float
     window_seconds: float
     interval_seconds: float
-    min_requests: int
+    min_requests: int  # of `work`: least that each arm must have done
+    work: Work = Work.FIRST_TOKENS
     max_extensions: int = 1
 
 

@@ -10,7 +10,7 @@ from recommender.knobs.derive import DEFAULT_OF
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Evidence, Expectation, Plan
 from recommender.oneshot.report import Report, ServiceReport, Source
-from recommender.wording import metric_name
+from recommender.wording import judged_by, metric_name
 from rules.catalog import Severity
 
 INSTALL = "optiinfra diagnose --install-rules"
@@ -128,6 +128,9 @@ def _plan_lines(plan: Plan, evidence: Evidence | None = None) -> Iterator[str]:
     if plan.change is not None:
         yield from _change_lines(plan.change)
         yield from (f"expected {_expected(one, _now(one, plan, evidence))}" for one in plan.expected)
+        if plan.verification is not None:
+            goal, guards = plan.verification.must_improve, plan.verification.guards
+            yield f"judged by: {judged_by(goal.metric, goal.direction, (one.metric for one in guards))}"
         if plan.restart is not None:
             known = "" if plan.restart.seconds is None else f" About {figure(plan.restart.seconds)} s a replica."
             yield f"cost: {plan.restart.text}{known}"

@@ -15,12 +15,14 @@ class Effects:
     """What a change is expected to do, the one metric that must improve, and what must not get worse.
 
     `min_improvement` is the relative change of it that is proof; None: that of the service's verification.
+    `unverifiable` says why nothing here could show it, which makes the change advice; empty where something can.
     """
 
     expected: tuple[Expectation, ...]
     must_improve: Expectation
     guards: tuple[Guard, ...]
     min_improvement: float | None = None
+    unverifiable: str = ""
 
 
 def published(

@@ -10,7 +10,7 @@ from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
 from recommender.playbooks.base import Advice, PlanContext, Playbook
-from recommender.playbooks.effects import Effects, error_guard
+from recommender.playbooks.effects import Effects, error_guard, itl_guard, ratio_guard
 from recommender.playbooks.moves import Move, move
 from recommender.playbooks.proofs import device_bytes, kv_bytes_of_token, setup_proof
 from recommender.playbooks.scope import affected, canary_of
@@ -131,7 +131,16 @@ def _keep_loaded(evidence: Evidence, finding: Finding, context: PlanContext) -> 
 
 
 def _effects(change: Change, evidence: Evidence, canary: str, context: PlanContext) -> Effects:  # noqa: ARG001 - Effect's signature
-    """Layers that come back from the CPU to the GPU make each token faster; by how much was not measured anywhere."""
+    """The model comes back to the device, which the engine tells; each token is faster, nobody measured by how much."""
+    size, on_device = evidence.value(_SIZE, canary), evidence.value(_ON_DEVICE, canary)
+    least = 1 + context.verification.min_improvement
+    whole = Expectation(
+        metric=VerificationMetric.MODEL_ON_DEVICE_RATIO,
+        direction=Direction.HIGHER,
+        low=least,
+        high=round(max(least, size / on_device), 3) if size and on_device else least,
+        source="at best all of the model is on the device; at worst the least that counts as proof",
+    )
     itl = Expectation(
         metric=VerificationMetric.ITL_P95_SECONDS,
         direction=Direction.LOWER,
@@ -140,12 +149,13 @@ def _effects(change: Change, evidence: Evidence, canary: str, context: PlanConte
         high=0.2,
         source="what is not on the device is computed from host memory, ten times slower and more [guess]",
     )
-    return Effects(expected=(itl,), must_improve=itl, guards=(error_guard(context),))
+    fewer = ratio_guard(VerificationMetric.TTFT_P95_SECONDS, context.tuning.ttft_trade_ratio)
+    return Effects(expected=(whole, itl), must_improve=whole, guards=(error_guard(context), itl_guard(context), fewer))
 
 
 _ROLLBACK = (
-    "When errors rise by half a percentage point or tokens get no faster, the old value is written back and the server "
-    "is restarted; each model is loaded again by its next request."
+    "When probes fail, tokens or first tokens come later or no more of the model is on the device, the old value is "
+    "written back and the server is restarted; each model is loaded again by its next request."
 )
 
 

@@ -15,6 +15,7 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Guard, PlanQuery, Verification
 from recommender.playbooks import node_queries
 from recommender.playbooks.base import PlanContext
+from recommender.told import could_tell, signals_in
 from recommender.tuning_config import SuccessConfig
 from recommender.wording import figure as metric_figure
 from recommender.wording import metric_name, verb
@@ -110,16 +111,22 @@ def rollback_queries(
         text=f"tokens per running request are under {success.throughput_worse_ratio:g} times {_whose(of)}",
         query=f"{_compared(per_running, of)} < {success.throughput_worse_ratio:g}",
     )
-    return (
+    found = (
         *guarded,
         *common,
         # It is one over ITL, which has a guard.
-        *(() if VerificationMetric.ITL_P95_SECONDS in watched or not _rated(evidence, instances[:1]) else (slower,)),
+        *(() if watched & _TIMED or not _rated(evidence, instances[:1]) else (slower,)),
         PlanQuery(
             text="a changed replica stopped answering after it had been ready",
             query=f"min_over_time(replica:llm_up{{{of.changed}}}[5m]) == 0",
         ),
     )
+    return readable(found, context.engine)
+
+
+def readable(queries: tuple[PlanQuery, ...], engine: str | None) -> tuple[PlanQuery, ...]:
+    """Those that the engine can answer: a series that it never gives is no answer, and no news is no proof."""
+    return tuple(one for one in queries if could_tell(engine, signals_in(one.query)))
 
 
 # What shows at the time of a plan that a replica tells a metric at all.
@@ -133,13 +140,23 @@ _SHOWN: Mapping[str, str] = {
     VerificationMetric.REQUESTS_WAITING: "replica:llm_requests_waiting:avg2m",
     VerificationMetric.DEVICE_MEMORY_USED_RATIO: "gpu:gpu_memory_used:ratio",
     VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: "node:host_memory_available:ratio",
+    VerificationMetric.SECONDS_PER_TOKEN: "replica:llm_requests_running:avg2m",
+    VerificationMetric.QUEUE_SECONDS_PER_TOKEN: "replica:llm_requests_waiting:avg2m",
+    VerificationMetric.PAUSED_RATIO: "replica:llm_requests_paused",
+    VerificationMetric.MODEL_ON_DEVICE_RATIO: "replica:llm_model_device_memory_bytes",
+    VerificationMetric.PROBE_TTFT_SECONDS: "replica:llm_probe_ttft_seconds",
+    VerificationMetric.PROBE_ITL_SECONDS: "replica:llm_probe_itl_seconds",
+    VerificationMetric.PROBE_FAILURE_RATIO: "replica:llm_probe_success",
 }
+_TIMED = {VerificationMetric.ITL_P95_SECONDS, VerificationMetric.SECONDS_PER_TOKEN}
+_PER_TOKEN = frozenset({VerificationMetric.SECONDS_PER_TOKEN, VerificationMetric.QUEUE_SECONDS_PER_TOKEN})
 
 
 def known(metric: str, evidence: Evidence, instances: tuple[str, ...]) -> bool:
     """Whether each of these replicas tells a metric now: what is unknown today is not measured tomorrow either."""
-    signal = _SHOWN.get(metric)
-    return signal is not None and all(evidence.value(signal, one) is not None for one in instances)
+    signals = [_SHOWN[metric]] if metric in _SHOWN else []
+    signals += [_SHOWN[VerificationMetric.GENERATION_TOKENS_RATE]] if metric in _PER_TOKEN else []
+    return bool(signals) and all(evidence.value(signal, one) is not None for signal in signals for one in instances)
 
 
 def _rated(evidence: Evidence, instances: tuple[str, ...]) -> bool:
@@ -158,6 +175,29 @@ _EXPRESSIONS: Mapping[str, str] = {
     VerificationMetric.GENERATION_TOKENS_RATE: "avg(replica:llm_generation_tokens:rate5m{{{of}}}{offset})",
     VerificationMetric.PREFIX_CACHE_HIT_RATIO: "avg(replica:llm_prefix_cache_hit:ratio_rate5m{{{of}}}{offset})",
     VerificationMetric.REQUESTS_WAITING: "avg(replica:llm_requests_waiting:avg2m{{{of}}}{offset})",
+    VerificationMetric.SECONDS_PER_TOKEN: (
+        "sum(replica:llm_requests_running:avg2m{{{of}}}{offset}) "
+        "/ (sum(replica:llm_generation_tokens:rate5m{{{of}}}{offset}) > 0)"
+    ),
+    VerificationMetric.QUEUE_SECONDS_PER_TOKEN: (
+        "sum(replica:llm_requests_waiting:avg2m{{{of}}}{offset}) "
+        "/ (sum(replica:llm_generation_tokens:rate5m{{{of}}}{offset}) > 0)"
+    ),
+    VerificationMetric.PAUSED_RATIO: (
+        "sum(replica:llm_requests_paused{{{of}}}{offset}) / (sum(replica:llm_requests_paused{{{of}}}{offset} "
+        "+ replica:llm_requests_running{{{of}}}{offset}) > 0)"
+    ),
+    VerificationMetric.MODEL_ON_DEVICE_RATIO: (
+        "sum(replica:llm_model_device_memory_bytes{{{of}}}{offset}) "
+        "/ (sum(replica:llm_model_memory_bytes{{{of}}}{offset}) > 0)"
+    ),
+    VerificationMetric.PROBE_TTFT_SECONDS: (
+        "avg(quantile_over_time(0.5, replica:llm_probe_ttft_seconds{{{of}}}[15m]{offset}))"
+    ),
+    VerificationMetric.PROBE_ITL_SECONDS: (
+        "avg(quantile_over_time(0.5, replica:llm_probe_itl_seconds{{{of}}}[15m]{offset}))"
+    ),
+    VerificationMetric.PROBE_FAILURE_RATIO: "1 - avg(avg_over_time(replica:llm_probe_success{{{of}}}[15m]{offset}))",
 }
 
 
@@ -172,10 +212,14 @@ def _guard_query(guard: Guard, of: Selectors) -> PlanQuery | None:
     if guard.max_increase is not None:
         text = f"{name} {100 * guard.max_increase:g} percentage points above {_whose(of)}"
         return PlanQuery(text=text, query=f"({now}) - ({_control(expression, of)}) > {guard.max_increase:g}")
-    if guard.max_ratio is not None:
-        text = f"{name} over {guard.max_ratio:g} times {_whose(of)}"
-        return PlanQuery(text=text, query=f"{_compared(expression, of)} > {guard.max_ratio:g}")
-    return None
+    ratio = _compared(expression, of)
+    text, query = f"{name} over {guard.max_ratio or 1:g} times {_whose(of)}", f"{ratio} > {guard.max_ratio or 1:g}"
+    if guard.min_ratio is not None:
+        text, query = f"{name} under {guard.min_ratio:g} times {_whose(of)}", f"{ratio} < {guard.min_ratio:g}"
+    if guard.tolerated:
+        text += f", and by more than {guard.tolerated:g}"
+        query += f" and abs(({now}) - ({_control(expression, of)})) > {guard.tolerated:g}"
+    return PlanQuery(text=text, query=query)
 
 
 def _whose(of: Selectors) -> str:

@@ -42,7 +42,8 @@ def canary_verdict(
     then = before(started, verification.window_seconds)
 
     def arm(instances: Sequence[str], when: Window, label: str) -> Arm:
-        return read_arm(promql, Question(plan.service, instances, when, verification.interval_seconds, label), sampled)
+        asked = Question(plan.service, instances, when, verification.interval_seconds, label, work=verification.work)
+        return read_arm(promql, asked, sampled)
 
     changed = arm((canary,), window, f"the canary {canary}")
     earlier = arm((canary,), then, "the same replica before")
@@ -105,4 +106,5 @@ def validation_verdict(
 
 
 def _service(plan: Plan, verification: Verification, instances: Sequence[str], window: Window, label: str) -> Question:
-    return Question(plan.service, instances, window, verification.interval_seconds, label, total=True)
+    interval, work = verification.interval_seconds, verification.work
+    return Question(plan.service, instances, window, interval, label, total=True, work=work)

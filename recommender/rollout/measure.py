@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from recommender.contracts import PromQL
-from recommender.metrics import VerificationMetric
+from recommender.metrics import WORK_FROM, VerificationMetric, Work
 from recommender.verdict import RATE_WINDOW_SECONDS, Arm
 
 _COVERAGE = 0.8  # share of a window's points, over all replicas of the arm, that must be there
 _TTFT, _ITL = "replica:llm_ttft_seconds", "replica:llm_itl_seconds"
+_RUNNING, _TOKENS = "replica:llm_requests_running", "replica:llm_generation_tokens:rate1m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Question:
     interval_seconds: float
     label: str
     total: bool = False
+    work: Work = Work.FIRST_TOKENS
 
 
 def read_arm(promql: PromQL, question: Question, sampled: Iterable[str] = ()) -> Arm:
@@ -58,7 +60,7 @@ def read_arm(promql: PromQL, question: Question, sampled: Iterable[str] = ()) ->
     selector = _selector(question.service, question.instances)
     span = f"[{round(question.window.seconds * 1000)}ms]"
     merge = "sum" if question.total else "avg"
-    rate = _one(promql, f"sum(avg_over_time({_TTFT}_count:rate1m{selector}{span}))", question.window.end)
+    done = _done(promql, question, selector)
     mean, now = _Arm(selector, span), _Arm(selector, "")
     values: dict[str, float | None] = {
         metric: _one(promql, query(mean, merge), question.window.end) for metric, query in _QUERIES.items()
@@ -68,8 +70,16 @@ def read_arm(promql: PromQL, question: Question, sampled: Iterable[str] = ()) ->
         for metric in sampled
         if metric in _QUERIES
     }
-    requests = None if rate is None else rate * question.window.seconds
-    return Arm(question.label, requests, values, samples, problem=_gaps(promql, question, selector))
+    return Arm(question.label, done, values, samples, problem=_gaps(promql, question, selector))
+
+
+def _done(promql: PromQL, question: Question, selector: str) -> float | None:
+    """How much of the question's work the arm did in the window."""
+    series, milliseconds = f"{WORK_FROM[question.work]}{selector}", round(question.window.seconds * 1000)
+    if question.work is Work.PROBES:
+        return _one(promql, f"sum(count_over_time({series}[{milliseconds}ms:1m]))", question.window.end)
+    rate = _one(promql, f"sum(avg_over_time({series}[{milliseconds}ms]))", question.window.end)
+    return None if rate is None else rate * question.window.seconds
 
 
 def objective(promql: PromQL, service: str, name: str, at: datetime) -> float | None:
@@ -88,6 +98,11 @@ class _Arm:
     def of(self, name: str) -> str:
         """A signal of its replicas."""
         return self._mean(f"{name}{self.selector}")
+
+    def middle(self, name: str) -> str:
+        """The median of a signal of its replicas: of few values one that is far off moves a mean."""
+        series = f"{name}{self.selector}"
+        return f"quantile_over_time(0.5, {series}{self.span})" if self.span else series
 
     def on_nodes(self, name: str, worst: str) -> str:
         """A signal of the nodes that its replicas run on: the worst ("max", "min") of each node."""
@@ -112,6 +127,20 @@ def _merged(name: str) -> _Query:
     return lambda arm, merge: f"{merge}({arm.of(name)})"
 
 
+def _over(part: str, *whole: str) -> _Query:
+    """A sum over others; no series where those are nothing."""
+
+    def query(arm: _Arm, _: str) -> str:
+        all_of_it = " + ".join(f"sum({arm.of(name)})" for name in whole)
+        return f"sum({arm.of(part)}) / (({all_of_it}) > 0)"
+
+    return query
+
+
+def _middle(name: str) -> _Query:
+    return lambda arm, _: f"avg({arm.middle(name)})"
+
+
 def _of_nodes(name: str, worst: str) -> _Query:
     return lambda arm, _: f"avg({arm.on_nodes(name, worst)})"
 
@@ -120,7 +149,7 @@ _QUERIES: dict[VerificationMetric, _Query] = {
     VerificationMetric.TTFT_P95_SECONDS: _quantile(_TTFT),
     VerificationMetric.ITL_P95_SECONDS: _quantile(_ITL),
     VerificationMetric.ERROR_RATIO: _ratio("replica:llm_request_errors", "replica:llm_requests"),
-    VerificationMetric.GENERATION_TOKENS_RATE: _merged("replica:llm_generation_tokens:rate1m"),
+    VerificationMetric.GENERATION_TOKENS_RATE: _merged(_TOKENS),
     VerificationMetric.PREEMPTIONS_PER_REQUEST: _ratio("replica:llm_preemptions", "replica:llm_requests"),
     VerificationMetric.PREFIX_CACHE_HIT_RATIO: _ratio(
         "replica:llm_prefix_cache_hit_tokens", "replica:llm_prefix_cache_query_tokens"
@@ -128,6 +157,15 @@ _QUERIES: dict[VerificationMetric, _Query] = {
     VerificationMetric.REQUESTS_WAITING: _merged("replica:llm_requests_waiting"),
     VerificationMetric.DEVICE_MEMORY_USED_RATIO: _of_nodes("gpu:gpu_memory_used:ratio", "max"),
     VerificationMetric.HOST_MEMORY_AVAILABLE_RATIO: _of_nodes("node:host_memory_available:ratio", "min"),
+    VerificationMetric.SECONDS_PER_TOKEN: _over(_RUNNING, _TOKENS),
+    VerificationMetric.QUEUE_SECONDS_PER_TOKEN: _over("replica:llm_requests_waiting", _TOKENS),
+    VerificationMetric.PAUSED_RATIO: _over("replica:llm_requests_paused", "replica:llm_requests_paused", _RUNNING),
+    VerificationMetric.MODEL_ON_DEVICE_RATIO: _over(
+        "replica:llm_model_device_memory_bytes", "replica:llm_model_memory_bytes"
+    ),
+    VerificationMetric.PROBE_TTFT_SECONDS: _middle("replica:llm_probe_ttft_seconds"),
+    VerificationMetric.PROBE_ITL_SECONDS: _middle("replica:llm_probe_itl_seconds"),
+    VerificationMetric.PROBE_FAILURE_RATIO: lambda arm, _: f"1 - avg({arm.of('replica:llm_probe_success')})",
 }
 
 
@@ -146,7 +184,7 @@ def _points(promql: PromQL, query: str, question: Question) -> tuple[float, ...]
 def _gaps(promql: PromQL, question: Question, selector: str) -> str:
     # A range, because an instant looks five minutes back and would not see a gap.
     reach = round(max(question.interval_seconds, RATE_WINDOW_SECONDS))
-    present = _points(promql, f"count(count_over_time({_TTFT}_count:rate1m{selector}[{reach}s]))", question)
+    present = _points(promql, f"count(count_over_time({WORK_FROM[question.work]}{selector}[{reach}s]))", question)
     expected = (int(question.window.seconds / question.interval_seconds) + 1) * len(question.instances)
     coverage = sum(present) / expected
     if coverage >= _COVERAGE:

@@ -14,6 +14,10 @@ FLEET_SIGNALS = (
         "seconds",
         "Mean prefill time of a request; where the engine does not tell it, TTFT less the queue.",
     ),
+    # -- what a client sees, where black-box probes are made
+    Signal("replica:llm_probe_success", "", "1 when the last black-box probe came whole, 0 when not."),
+    Signal("replica:llm_probe_ttft_seconds", "seconds", "TTFT of the last black-box probe."),
+    Signal("replica:llm_probe_itl_seconds", "seconds", "Mean inter-token latency of the last black-box probe."),
     Signal("service:llm_request_failures:rate5m", "requests", "Requests per second that ended in an error."),
     Signal("service:llm_request_failures:ratio_rate5m", "ratio", "Errors, without aborts, over finished requests."),
     Signal("service:llm_request_failures:count5m", "requests", "Requests that ended in an error in 5m."),

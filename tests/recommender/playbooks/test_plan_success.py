@@ -87,8 +87,8 @@ def test_latencies_that_are_over_their_objective_and_stay_so_are_not_asked_to_ke
 @pytest.mark.parametrize(
     ("engine", "silent", "named"),
     [
-        ("tgi", "replica:llm_ttft_seconds:p95_5m", "TTFT p95"),
-        ("tensorrt_llm", "replica:llm_itl_seconds:p95_5m", "inter-token latency p95"),
+        ("tgi", "replica:llm_requests_waiting:avg2m", "queueing per generated token"),
+        ("tensorrt_llm", "replica:llm_ttft_seconds:p95_5m", "TTFT p95"),
         ("sglang", "replica:llm_preemptions_per_request:ratio_rate5m", "preemptions per request"),
     ],
 )
@@ -96,9 +96,14 @@ def test_a_change_that_nothing_could_prove_is_advice_with_its_patch_and_says_so(
     engine: str, silent: str, named: str
 ) -> None:
     """It would cost two restarts: one to make it, one to take it back."""
-    plan = plan_of(SLOTS, evidence(FULL), context(engine, max_running_requests=16))
+    told = FULL | {
+        "replica:llm_requests_waiting:avg2m": 9.0,
+        "replica:llm_generation_tokens:rate5m": 800.0,
+        "replica:llm_requests_paused": 0.0,
+    }
+    plan = plan_of(SLOTS, evidence(told), context(engine, max_running_requests=16))
     assert not plan.is_advice
-    seen = evidence({name: value for name, value in FULL.items() if name != silent})
+    seen = evidence({name: value for name, value in told.items() if name != silent})
     plan = plan_of(SLOTS, seen, context(engine, max_running_requests=16))
     assert plan.change is not None
     assert plan.is_advice

@@ -48,7 +48,7 @@ def test_the_context_shrinks_by_what_spills_and_never_below_the_longest_request(
     assert change.new == max(by_hand, 4096)  # 1.25·3000 up to 1024s is 4096 too
     effects = playbook(PRESSED, "P01.10").effects
     assert effects is not None
-    assert effects(change, evidence(OLLAMA), ONE, given).must_improve.metric == "itl_p95_seconds"
+    assert effects(change, evidence(OLLAMA), ONE, given).must_improve.metric == "model_on_device_ratio"
     unknown = context("ollama", known=ON_L4, max_running_requests=4, max_model_length_tokens=8192)
     assert "longest_request_tokens" in refused(size(PRESSED, "P01.10", evidence(OLLAMA), unknown))
 

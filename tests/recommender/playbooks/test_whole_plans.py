@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recommender.knobs import load
 from recommender.ledger import SiteEffects, SiteResult
 from recommender.metrics import VerificationMetric
 from recommender.model import (
@@ -170,6 +171,58 @@ def test_a_symptom_without_a_cause_is_planned_only_by_what_is_known() -> None:
         assert (plan.change is not None) is (missing is None), missing
     healthy = unsure.model_copy(update={"status": DiagnosisStatus.HEALTHY})
     assert make_plan(healthy, shown, given) is None
+
+
+HELD_BACK = {
+    "replica:llm_admission_fullness:ratio_avg2m": 1.0,
+    "replica:llm_requests_waiting:min2m": 5.0,
+    "replica:llm_kv_cache_usage:avg2m": 0.3,
+    "replica:llm_preemptions_per_request:ratio_rate5m": 0.0,
+}
+LOAD = {
+    "replica:llm_up": 1.0,
+    "replica:llm_requests_running:avg2m": 8.0,
+    "replica:llm_requests_running:max2m": 8.0,
+    "replica:llm_requests_waiting:avg2m": 12.0,
+    "replica:llm_max_running_requests": 8.0,
+    "replica:llm_kv_cache_capacity_tokens": 400_000.0,
+    "replica:llm_tokens_per_running_request:avg5m": 2_000.0,
+    "gpu:gpu_memory_free_bytes": 40e9,
+    "gpu:gpu_memory_used:ratio": 0.5,
+}
+SYMPTOMS = (Bottleneck.QUEUE_BUILDUP, Bottleneck.HIGH_LATENCY, Bottleneck.LOW_THROUGHPUT, Bottleneck.SLO_BURN)
+
+
+def _unsure(seen: Evidence, symptom: Bottleneck) -> Diagnosis:
+    found = finding(symptom).model_copy(update={"kind": BottleneckKind.SYMPTOM})
+    return Diagnosis(service="chat", at=seen.at, status=DiagnosisStatus.NOT_ENOUGH_EVIDENCE, findings=(found,))
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "llamacpp"])
+def test_a_queue_without_a_cause_is_one_for_slots_only_where_all_that_tells_them_apart_is_known(engine: str) -> None:
+    """What would make it another cause is asked of every replica; unknown on one of them changes nothing."""
+    given = context(engine, known=facts(), max_running_requests=8, context_tokens=32_768)
+    # How full the batch is follows from the settings too; llama.cpp has no KV gauge and preempts nothing.
+    asked = list(HELD_BACK)[1:2] if engine == "llamacpp" else list(HELD_BACK)[1:]
+    for missing in (None, *asked):
+        rest = {name: value for name, value in HELD_BACK.items() if name != missing}
+        seen = evidence(LOAD | rest, per_replica={ONE: HELD_BACK, TWO: {}})
+        plan = make_plan(_unsure(seen, Bottleneck.QUEUE_BUILDUP), seen, given)
+        assert plan is not None
+        assert (plan.change is not None) is (missing is None), missing
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+@pytest.mark.parametrize("engine", ["vllm", "sglang", "tgi", "tensorrt_llm", "llamacpp", "ollama"])
+def test_a_symptom_of_which_only_itself_is_known_changes_nothing(engine: str, symptom: Bottleneck) -> None:
+    """However much is known of the service: its settings, its model, its GPU and its load tell no cause."""
+    declared = {"max_running_requests": 8, "max_batched_tokens": 2048, "context_tokens": 32_768}
+    known = load(engine)
+    given = context(engine, known=facts(), **{name: value for name, value in declared.items() if known.get(name)})
+    late = {"replica:llm_ttft_seconds:p95_5m": 9.0, "replica:llm_itl_seconds:p95_5m": 0.05}
+    seen = evidence(LOAD | late, service={"service:llm_requests_waiting:sum": 24.0})
+    plan = make_plan(_unsure(seen, symptom), seen, given)
+    assert plan is None or plan.change is None
 
 
 GUARDS = (

@@ -7,6 +7,7 @@ The signals are backfilled with promtool: 20 minutes at 15 s. Replica 1 is the c
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import requests
 
 from demo.free_port import free_address
-from recommender.metrics import VerificationMetric
+from recommender.metrics import VerificationMetric, Work
 from recommender.model import VerdictOutcome
 from recommender.prometheus import PrometheusClient
 from recommender.rollout.assess import CHECKED_OBJECTIVES, baseline_of, canary_verdict, validation_verdict
@@ -38,6 +39,13 @@ SIGNALS = {
     "replica:llm_prefix_cache_query_tokens:rate1m": 100.0,
     "replica:llm_prefix_cache_hit_tokens:rate1m": 25.0,
     "replica:llm_requests_waiting": 3.0,
+    "replica:llm_requests_running": 5.0,
+    "replica:llm_requests_paused": 1.0,
+    "replica:llm_model_memory_bytes": 40e9,
+    "replica:llm_model_device_memory_bytes": 30e9,
+    "replica:llm_probe_success": 1.0,
+    "replica:llm_probe_ttft_seconds": 0.2,
+    "replica:llm_probe_itl_seconds": 0.02,
     "replica:llm_up": 1.0,
 }
 NODES = (  # no arm runs on the node `other`
@@ -138,9 +146,30 @@ def test_every_metric_of_an_arm_is_read(prometheus: PrometheusClient) -> None:
             "requests_waiting": 3.0,
             "device_memory_used_ratio": 0.98,
             "host_memory_available_ratio": 0.4,
+            "seconds_per_token": 5 / 100,
+            "queue_seconds_per_token": 3 / 100,
+            "paused_ratio": 1 / 6,
+            "model_on_device_ratio": 0.75,
+            "probe_ttft_seconds": 0.2,
+            "probe_itl_seconds": 0.02,
+            "probe_failure_ratio": 0.0,
         }
     )
     assert arm.samples["ttft_p95_seconds"] == pytest.approx([9.6] * (480 // STEP + 1))
+
+
+@pytest.mark.parametrize(
+    ("work", "done"),
+    [(Work.FIRST_TOKENS, 960), (Work.REQUESTS, 960), (Work.GENERATED_TOKENS, 48000), (Work.PROBES, 8)],
+)
+def test_what_an_arm_did_is_counted_in_what_its_engine_counts(
+    prometheus: PrometheusClient, work: Work, done: float
+) -> None:
+    asked = replace(question(TWO, start=60, end=540), work=work)
+    arm = read_arm(prometheus, asked)
+    assert (arm.problem, arm.requests) == ("", pytest.approx(done, abs=1))  # of minutes the first may count too
+    gone = replace(question(THREE, start=840, end=1200), work=work)  # away for half of it
+    assert "for only" in read_arm(prometheus, gone).problem
 
 
 def test_arms_are_per_replica_and_the_service_is_the_total(prometheus: PrometheusClient) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from recommender.contracts import ReplicaTarget, Sample, Series
 from recommender.errors import PrometheusError
+from recommender.told import could_tell, signals_in
 from tests.recommender.rollout.builders import START
 
 OLD = "# engine options\nmodel: tiny-llama\nmax-num-seqs: 8  # far too low\nport: 8000\n"
@@ -84,6 +85,12 @@ class World:
     silent_from: datetime | None = None  # Prometheus has no samples from then on
     prometheus_down: bool = False
     may_restart_alone: bool = False
+    engine: str = "vllm"  # what no version of it tells is in no answer
+    probed: bool = False
+    failing_probes_with_new: float = 0.0
+    waiting: tuple[float, float] = (0.0, 0.0)  # with the old and with the new value
+    tokens: tuple[float, float] = (20.0, 20.0)
+    lost: str = ""  # a signal that the engine should tell and does not
 
     @property
     def instances(self) -> tuple[str, ...]:
@@ -95,7 +102,7 @@ class World:
                 service=service,
                 instance=engine.instance,
                 url=f"http://{engine.instance}",
-                engine="vllm",
+                engine=self.engine,
                 config_file=str(engine.config),
                 restart_command=("sh", "-c", _RESTART, "restart", str(engine.folder)),
                 ready_path="/health",
@@ -115,7 +122,7 @@ class World:
         if "service:objective:" in query:
             return [Sample({}, {"ttft": 2.0, "itl_": 0.1, "erro": 0.01}[query.split(":")[2][:4]])]
         chosen = self._chosen(query)
-        if not chosen or (self.silent_from is not None and at > self.silent_from):
+        if not chosen or (self.silent_from is not None and at > self.silent_from) or not self._told(query):
             return []
         figures = [self._figure(query, engine, at) for engine in chosen]
         total = (
@@ -132,6 +139,12 @@ class World:
             at += timedelta(seconds=step_seconds)
         return [Series({}, tuple(points))] if points else []
 
+    def _told(self, query: str) -> bool:
+        read = signals_in(query)
+        if any("llm_probe_" in signal for signal in read):
+            return self.probed
+        return could_tell(self.engine, read) and not (self.lost and self.lost in query)
+
     def _chosen(self, query: str) -> list[Engine]:
         found = re.search(r'instance=~"((?:[^"\\]|\\.)*)"', query)
         if found is None:
@@ -140,18 +153,27 @@ class World:
         return [engine for engine in self.engines if pattern.fullmatch(engine.instance)]
 
     def _figure(self, query: str, engine: Engine, at: datetime) -> float:
+        """What one engine's series gives a query, by the first signal that it reads."""
         changed = at > START and "max-num-seqs: 16" in engine.running
-        if query.startswith("count("):
-            return 1.0
-        if "ttft_seconds_bucket" in query:
-            return self.effect["new" if changed else "old"]
-        if "itl_seconds_bucket" in query:
-            return self.inter_token_with_new if changed else 0.05
-        if "request_errors" in query:
-            return self.errors_with_new if changed else 0.0
-        if "preemptions" in query:
-            return 0.0
-        return self.requests_per_second
+        latency, itl = self.effect["new" if changed else "old"], self.inter_token_with_new if changed else 0.05
+        waiting, tokens = self.waiting[changed], self.tokens[changed]
+        figures = {
+            "count_over_time(replica:llm_probe_success": 15.0,
+            "count(": 1.0,
+            "ttft_seconds_bucket": latency,
+            "itl_seconds_bucket": itl,
+            "request_errors": self.errors_with_new if changed else 0.0,
+            "preemptions": 0.0,
+            "llm_probe_success": self.failing_probes_with_new if changed else 0.0,
+            "llm_probe_ttft_seconds": latency,
+            "llm_probe_itl_seconds": itl,
+            "llm_model_device_memory_bytes": 1.0 if changed else 0.5,
+            "llm_requests_paused": 0.0,
+            "llm_requests_running": itl,  # over the tokens that a batch of this size gives
+            "llm_requests_waiting": waiting / tokens if "generation_tokens" in query else waiting,
+            "llm_generation_tokens": tokens,
+        }
+        return next((figure for signal, figure in figures.items() if signal in query), self.requests_per_second)
 
 
 class _Health(BaseHTTPRequestHandler):
