@@ -123,7 +123,8 @@ def _engines(playbook: Playbook, knob: str | None) -> str:
     spoken = [engine for engine in known if playbook.engines is None or engine in playbook.engines]
     if knob is None:
         return "all" if playbook.engines is None else ", ".join(sorted(spoken))
-    return ", ".join(sorted(engine for engine in spoken if load(engine).get(knob) is not None))
+    of = sorted(engine for engine in spoken if load(engine).get(knob) is not None)
+    return ", ".join(of) or "lmcache"  # a knob of no engine is its companion's
 
 
 build = page_command("playbooks", PAGE, playbooks_page, source="the registry")
