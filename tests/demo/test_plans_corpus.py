@@ -54,12 +54,11 @@ FAULTS = (
     "gpu-memory-151",
     "power-limit-ours-114",
     "budget-fast-831",
-    "gpu-idle-821",
 )
 AT_ONCE = 20
 """Stories of one promtool, which reads no more samples for a question than those of some thirty."""
-OF_DAYS = {Bottleneck.OVER_PROVISIONED, Bottleneck.COST_PER_TOKEN}
-"""Classes whose stories take a day or a week of evaluations: only the bench plays them (--hours)."""
+OF_DAYS = {Bottleneck.GPU_IDLE, Bottleneck.OVER_PROVISIONED, Bottleneck.COST_PER_TOKEN}
+"""Classes whose stories take a quarter of a day to a week: only the bench plays them (--hours)."""
 WELL = (
     "admission-full-no-queue-probed",
     "admission-burst-sglang",
