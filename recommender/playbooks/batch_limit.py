@@ -40,6 +40,7 @@ _OF_BURSTS = (
     "replica:llm_preemptions_per_request:ratio_rate5m",
 )
 _TTFT = "ttft_p95_seconds"
+_ITL = "itl_p95_seconds"
 _WORTH_PADDING = 1.5  # captured sizes up to 16 are powers of two: between them lies up to twice the batch
 _LEAST_BUDGET = 2048  # tokens of a step: the least default of vLLM's API server (engine-knobs §1)
 
@@ -106,7 +107,7 @@ def slots_of(
         tokens_held_per_request=evidence.value(TOKENS_PER_REQUEST, least),
         legal=_legal(old, captured_batch_size if knob is None else knob.legal_at_or_below),
         itl=context.itl,
-        itl_objective_seconds=evidence.objectives.get("itl_p95_seconds"),
+        itl_objective_seconds=evidence.objectives.get(_ITL),
         itl_p95_seconds=_slowest(evidence, limited),
         max_batched_tokens=_budget(old, evidence, everyone, context),
         fill=tuning.kv_fill_when_raising,
@@ -213,7 +214,7 @@ def _late_for_something_else(evidence: Evidence, instance: str) -> str:
 
 def itl_over_objective(evidence: Evidence, finding: Finding) -> str:
     """Why more slots would hurt: tokens come too slowly as it is; empty where that is not known."""
-    objective = evidence.objectives.get("itl_p95_seconds")
+    objective = evidence.objectives.get(_ITL)
     for instance in affected(evidence, finding):
         itl = evidence.value("replica:llm_itl_seconds:p95_5m", instance)
         if itl is not None and objective is not None and itl > objective:
@@ -243,7 +244,7 @@ def effects(change: Change, evidence: Evidence, canary: str, context: PlanContex
     old, new = int(change.old), int(change.new)
     told = forecast(change.knob, (old, new), evidence, canary, context)
     ttft = (told and told.expectation(VerificationMetric.TTFT_P95_SECONDS)) or _first_token(evidence, canary, context)
-    trade = context.tuning.itl_trade_ratio
+    slowest, bound = _itl_bound(evidence, canary, context)
     throughput = (told and told.expectation(VerificationMetric.GENERATION_TOKENS_RATE)) or Expectation(
         metric=VerificationMetric.GENERATION_TOKENS_RATE,
         direction=Direction.HIGHER,
@@ -260,20 +261,29 @@ def effects(change: Change, evidence: Evidence, canary: str, context: PlanContex
         told,
         VerificationMetric.ITL_P95_SECONDS,
         Direction.LOWER,
-        (trade, 1.0),
-        "the declared trade: each step computes more requests (tuning §2.3); it may rise up to its guard",
+        (min(slowest, new / old), 1.0),
+        f"a step grows at most with its batch (tuning §2.3), and a change by which it passes {bound} is taken back",
         context=context,
     )
     guards = (
         error_guard(context),
-        objective_guard(VerificationMetric.ITL_P95_SECONDS, evidence, trade),
+        objective_guard(VerificationMetric.ITL_P95_SECONDS, evidence, context.tuning.itl_trade_ratio),
         preemption_guard(context),
     )
     return Effects(expected=(ttft, throughput, itl), must_improve=ttft, guards=guards)
 
 
+def _itl_bound(evidence: Evidence, canary: str, context: PlanContext) -> tuple[float, str]:
+    """How much ITL p95 may rise before its guard takes the change back, as a ratio, and what the guard is."""
+    objective, itl = evidence.objectives.get(_ITL), evidence.value("replica:llm_itl_seconds:p95_5m", canary)
+    if objective is None or not itl:
+        return context.tuning.itl_trade_ratio, "its guard"
+    return max(1.0, objective / itl), "its objective"
+
+
 def _first_token(evidence: Evidence, canary: str, context: PlanContext) -> Expectation:
     share = evidence.value("replica:llm_queue_share_of_ttft:ratio_rate5m", canary)
+    share = None if share is None else min(share, 1.0)  # a queue of five minutes may be longer than their first tokens
     best = round(max(0.05, 1 - share), 3) if share is not None else 0.5
     return published(
         VerificationMetric.TTFT_P95_SECONDS,

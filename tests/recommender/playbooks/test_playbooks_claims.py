@@ -3,6 +3,7 @@
 import pytest
 
 from recommender.model import Feasibility
+from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
 from recommender.playbooks.queries import rollback_queries
 from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
 from rules.catalog import Bottleneck
@@ -88,3 +89,33 @@ def test_what_is_known_is_not_asked_for() -> None:
 def test_figures_beyond_all_counting_give_no_replicas() -> None:
     assert isinstance(replicas_for_load(1e300, 1e308, 1e-300, 1.0), NotApplicable)
     assert isinstance(replicas_for_kv(1e308, 1e308), NotApplicable)
+
+
+@pytest.mark.parametrize(
+    ("itl", "objective", "worst"),
+    [
+        (0.005, 0.1, 4.0),  # 16 → 64: a step takes at most four times as long
+        (0.1, 0.15, 1.5),  # 16 → 32: beyond its objective the change is taken back
+        (0.1, None, 1.2),  # beyond the guard, which is a fifth more where nobody says what is acceptable
+    ],
+)
+def test_more_slots_may_slow_tokens_up_to_what_takes_the_change_back(
+    itl: float, objective: float | None, worst: float
+) -> None:
+    """Four times the slots of a real engine took 1.66 times as long a step: 1.2 was no honest bound."""
+    objectives = {"ttft_p95_seconds": 2.0} | ({} if objective is None else {"itl_p95_seconds": objective})
+    seen = evidence({**FULL, "replica:llm_itl_seconds:p95_5m": itl}, objectives=objectives)
+    given = context(max_running_requests=16)
+    change = changed(size(SLOTS, "P04.1", seen, given, ONE, TWO))
+    (told,) = (one for one in RAISE_BATCH_LIMIT.effects(change, seen, ONE, given).expected if "itl" in one.metric)
+    assert (told.low, told.high) == (pytest.approx(worst), 1.0)
+
+
+def test_first_tokens_never_queue_longer_than_they_take() -> None:
+    """The share is of two windows, and may be a little more than all."""
+    seen = evidence({**FULL, "replica:llm_queue_share_of_ttft:ratio_rate5m": 1.03})
+    given = context(max_running_requests=16)
+    change = changed(size(SLOTS, "P04.1", seen, given, ONE, TWO))
+    assert (
+        "at best the queueing, 100 % of TTFT" in RAISE_BATCH_LIMIT.effects(change, seen, ONE, given).must_improve.source
+    )
