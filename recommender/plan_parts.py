@@ -20,8 +20,8 @@ from recommender.model import (
     Risk,
     Verification,
 )
+from recommender.plan_queries import known
 from recommender.playbooks import Advice, Effects, PlanContext, Playbook
-from recommender.playbooks.queries import known
 from recommender.playbooks.scope import ChangeScope
 from recommender.sizing import NotApplicable
 from recommender.verifiable import work_of

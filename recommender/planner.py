@@ -36,11 +36,11 @@ from recommender.plan_parts import (
     unmeasured,
     verification,
 )
+from recommender.plan_queries import readable, rollback_queries, success_queries
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.playbooks.base import LMCACHE
 from recommender.playbooks.capacity import START_REPLICAS
 from recommender.playbooks.defaults import defaults_here, with_ranks
-from recommender.playbooks.queries import readable, rollback_queries, success_queries
 from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.sizing import LinearItl
 from recommender.sizing.load import StepModel

@@ -3,8 +3,8 @@
 import pytest
 
 from recommender.model import Feasibility
+from recommender.plan_queries import rollback_queries
 from recommender.playbooks.batch_limit import RAISE_BATCH_LIMIT
-from recommender.playbooks.queries import rollback_queries
 from recommender.sizing import NotApplicable, replicas_for_kv, replicas_for_load
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import ONE, TWO, advised, changed, context, evidence, facts, size

@@ -10,9 +10,9 @@ from recommender.knobs import Knob, engines
 from recommender.metrics import READ_FROM, WORK_FROM, VerificationMetric, Work
 from recommender.model import Change, Evidence
 from recommender.plan_parts import verification
+from recommender.plan_queries import readable, rollback_queries, success_queries
 from recommender.playbooks import PLAYBOOKS, Effects, PlanContext, Playbook
 from recommender.playbooks.docs import described
-from recommender.playbooks.queries import readable, rollback_queries, success_queries
 from recommender.told import can_tell, signals_in
 from recommender.verifiable import judged_here, work_of
 from rules.catalog import HISTOGRAMS, OBJECTIVES, SOURCE_COUNTERS, SOURCE_GAUGES, Bottleneck

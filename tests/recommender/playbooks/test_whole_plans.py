@@ -27,9 +27,9 @@ from recommender.model import (
     Verification,
 )
 from recommender.plan_parts import quality_gate, restart_cost
+from recommender.plan_queries import rollback_queries, success_queries
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
-from recommender.playbooks.queries import rollback_queries, success_queries
 from recommender.tuning_config import SuccessConfig
 from rules.catalog import SIGNALS, Bottleneck, BottleneckKind
 from tests.recommender.playbooks.made import ONE, TWO, changed, context, evidence, facts, finding, size

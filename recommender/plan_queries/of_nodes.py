@@ -1,24 +1,21 @@
 """Success conditions that are read of the nodes and the service of the changed replicas (tuning §3.1)."""
 
-from typing import TYPE_CHECKING
-
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import PlanQuery
-
-if TYPE_CHECKING:
-    from recommender.playbooks.queries import Selectors, Step
+from recommender.plan_queries.expressions import Selectors
+from recommender.plan_queries.step import Step
 
 _WINDOW = "15m"
 
 
-def _on_nodes(of: "Selectors", signal: str, worst: str) -> str:
+def _on_nodes(of: Selectors, signal: str, worst: str) -> str:
     """A signal of the nodes that the changed replicas run on: the worst of each."""
     nodes = f"count by (node) (replica:llm_up{{{of.changed}}})"
     return f"({worst} by (node) ({worst}_over_time({signal}[{_WINDOW}])) and on (node) {nodes})"
 
 
-def device_memory(step: "Step") -> tuple[PlanQuery, ...]:
+def device_memory(step: Step) -> tuple[PlanQuery, ...]:
     """P01: no GPU of the nodes is as full again, as far as this step is to bring it, and no engine restarted."""
     answered = PlanQuery(
         text="its engines answered all the time",
@@ -35,7 +32,7 @@ def device_memory(step: "Step") -> tuple[PlanQuery, ...]:
     return (PlanQuery(text=text, query=f"max({used}) < {most:g}"), answered)
 
 
-def cpu(step: "Step") -> tuple[PlanQuery, ...]:
+def cpu(step: Step) -> tuple[PlanQuery, ...]:
     """P15: GPUs work again and nothing waits for a CPU."""
     starved = step.evidence.thresholds.get("gpu_utilization_starved_ratio")
     pressure = _on_nodes(step.of, "node:host_cpu_pressure:ratio_rate2m", "max")
@@ -50,7 +47,7 @@ def cpu(step: "Step") -> tuple[PlanQuery, ...]:
     return (PlanQuery(text=text, query=f"min({busy}) > {starved:g}"), calm)
 
 
-def host_memory(step: "Step") -> tuple[PlanQuery, ...]:
+def host_memory(step: Step) -> tuple[PlanQuery, ...]:
     """P16: there is memory again, as far as this step gives some back, and nothing waits for it."""
     seen, goal, bounds = step.worst("node:host_memory_available:ratio", lowest=True), step.goal, step.bounds
     least = bounds.host_memory_available_min
@@ -70,7 +67,7 @@ def host_memory(step: "Step") -> tuple[PlanQuery, ...]:
     )
 
 
-def cost(step: "Step") -> tuple[PlanQuery, ...]:
+def cost(step: Step) -> tuple[PlanQuery, ...]:
     """P24: a token costs no more than on average of its week, where this step is expected to make it so cheap."""
     now, goal = step.evidence.value("service:llm_cost_per_million_tokens:ratio_of_week"), step.goal
     if now is None or not goal.mid or now / goal.mid >= 1:
