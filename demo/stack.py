@@ -17,8 +17,7 @@ from demo.errors import DemoError
 from demo.paths import ROOT, Paths
 from demo.ports import LOOPBACK, Ports, refuse_taken
 from recommender.errors import ConfigError
-from recommender.inventory import Inventory
-from recommender.inventory_file import load_inventory
+from recommender.inventory import Inventory, load_inventory
 
 BACKLOG_PER_REPLICA = 25
 ROLES = ("viewer", "approver", "admin", "agent", "alert_source")

@@ -11,8 +11,7 @@ from recommender.contracts import Executor, ReplicaTarget
 from recommender.errors import ConfigError, RecommenderError
 from recommender.executors import build
 from recommender.health import ProbeFailed, alertmanager_probe
-from recommender.inventory import Inventory, ServiceConfig
-from recommender.inventory_file import load_inventory
+from recommender.inventory import Inventory, ServiceConfig, load_inventory
 from recommender.models import Unreadable, common_model, read_config_file
 from recommender.prometheus import PrometheusClient
 from recommender.settings import Settings

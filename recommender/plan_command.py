@@ -13,7 +13,7 @@ from rich.text import Text
 from recommender.client import ApiClient, ApiError, read_token
 from recommender.diagnosis.text import escaped, plain
 from recommender.errors import RecommenderError
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 from recommender.model import Diagnosis, Plan
 from recommender.oneshot.client import Access, ReadingClient
 from recommender.oneshot.options import access_options, checked_url, moment

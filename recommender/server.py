@@ -25,8 +25,7 @@ from recommender.health import (
 from recommender.heartbeats import HeartbeatCollector
 from recommender.http.app import create_app
 from recommender.http.context import Context
-from recommender.inventory import Inventory
-from recommender.inventory_file import load_inventory
+from recommender.inventory import Inventory, load_inventory
 from recommender.ledger.metrics import EffectsCollector
 from recommender.pipeline import Pipeline
 from recommender.prometheus import PrometheusClient

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])

@@ -10,10 +10,9 @@ from demo.faults.promtool import Pack, ask
 from demo.faults.promtool import Sample as Answer
 from demo.faults.scenario import Scenario
 from recommender.contracts import PromQL, Sample, Series
-from recommender.declared_settings import DeclaredSettings
 from recommender.diagnosis import diagnose
 from recommender.evidence import gather, quote
-from recommender.inventory import Inventory, ObjectiveConfig, ReplicaConfig, ServiceConfig
+from recommender.inventory import DeclaredSettings, Inventory, ObjectiveConfig, ReplicaConfig, ServiceConfig
 from recommender.knobs import load
 from recommender.model import Diagnosis, Evidence, Plan
 from recommender.planner import context_of, make_plan

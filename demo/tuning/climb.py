@@ -11,9 +11,7 @@ from demo.faults.promtool import Pack
 from demo.faults.scenario import Kind, Scenario
 from demo.tuning.configuration import MODEL_CONFIG, Configuration
 from demo.tuning.worth import Work, Worth, worth
-from recommender.declared_settings import DeclaredSettings
-from recommender.hardware_config import HardwareConfig
-from recommender.inventory import ObjectiveConfig, ReplicaConfig, ServiceConfig
+from recommender.inventory import DeclaredSettings, HardwareConfig, ObjectiveConfig, ReplicaConfig, ServiceConfig
 from recommender.model import Change
 
 SEEDS = (71, 72)

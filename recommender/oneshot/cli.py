@@ -11,7 +11,7 @@ from rich.console import Console
 
 from exporters.catalog import COMPANIONS, Engine
 from recommender.errors import RecommenderError
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 from recommender.knobs.version import parse
 from recommender.oneshot.client import Access, ReadingClient
 from recommender.oneshot.options import access_options, checked_url, moment

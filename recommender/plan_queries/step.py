@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from recommender.inventory import SuccessConfig
 from recommender.model import Change, Evidence, Expectation, Verification
 from recommender.plan_queries.expressions import Selectors
-from recommender.tuning_config import SuccessConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ it; a condition of the class follows where the step is expected to reach it, for
 from collections.abc import Callable, Mapping
 
 from recommender.figures import figure
+from recommender.inventory import SuccessConfig
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, PlanQuery, Verification
 from recommender.plan_queries import of_nodes
 from recommender.plan_queries.expressions import EXPRESSIONS, Selectors, before, compared, known, whose
 from recommender.plan_queries.step import Step
-from recommender.tuning_config import SuccessConfig
 from recommender.wording import metric_name, verb
 
 _WINDOW = "15m"  # tuning §3.1: holds for at least 15 minutes

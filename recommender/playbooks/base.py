@@ -7,7 +7,7 @@ from recommender.contracts import ReplicaTarget
 from recommender.engine_version import EngineVersion
 from recommender.errors import NotFound
 from recommender.facts import ServiceFacts
-from recommender.inventory import VerificationConfig
+from recommender.inventory import TuningConfig, VerificationConfig
 from recommender.knobs import Knob, KnobCatalog, load
 from recommender.knobs.derive import Defaults
 from recommender.ledger import SiteEffects
@@ -16,7 +16,6 @@ from recommender.playbooks.effects import Effects
 from recommender.sizing import LinearItl, NotApplicable
 from recommender.sizing.load import StepModel
 from recommender.sizing.told_capacity import CONFLICT
-from recommender.tuning_config import TuningConfig
 
 LMCACHE = "lmcache"
 

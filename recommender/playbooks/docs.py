@@ -8,10 +8,10 @@ import yaml
 from pydantic import Field
 
 from recommender.generated_page import page_command
+from recommender.inventory import TuningConfig
 from recommender.knobs import engines, load
 from recommender.model import Model
 from recommender.playbooks import PLAYBOOKS, Playbook
-from recommender.tuning_config import TuningConfig
 
 PAGE = Path(__file__).parents[2] / "docs" / "playbooks.md"
 _RISKS = {

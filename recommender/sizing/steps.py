@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from recommender.sizing.latency import LinearItl
 from recommender.sizing.result import NotApplicable, Sized
 
-# Defaults of what `recommender.tuning_config` lets a site choose.
+# Defaults of what `recommender.inventory.tuning` lets a site choose.
 MAX_STEP_RATIO = 2.0  # tuning §3, change-size cap
 WIDE_STEP_RATIO = 4.0  # of the batch limit, where memory is ample
 WIDE_STEP_FREE_KV = 0.5  # what is ample: share of the KV capacity that stays free after the step

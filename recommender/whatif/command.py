@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from recommender.client import ApiClient, ApiError, read_token
 from recommender.errors import RecommenderError
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 from recommender.model import KnobValue
 from recommender.oneshot.client import Access, ReadingClient
 from recommender.oneshot.options import access_options, checked_url, moment

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import ValidationError
 
-from recommender.declared_settings import DeclaredSettings
 from recommender.errors import ConfigError
-from recommender.inventory import Inventory, InventoryProblems, ServiceConfig
+from recommender.inventory import DeclaredSettings, Inventory, InventoryProblems, ServiceConfig
 from recommender.model import KnobValue
 
 _TOP = frozenset({"model", "model_config", "engine_version"})

@@ -13,7 +13,7 @@ from demo.errors import DemoError
 from demo.paths import ROOT, Paths
 from demo.ports import Ports
 from demo.stack import ROLES, Binaries, Stack
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 
 PORTS = Ports(recommender=18002, exporter=18003, prometheus=19090, alertmanager=19093, grafana=13000, engine=18101)
 

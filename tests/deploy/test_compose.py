@@ -16,7 +16,7 @@ import yaml
 
 from demo.engine.config import parse as parse_engine_flags
 from recommender.auth import load_tokens
-from recommender.inventory_file import load_inventory
+from recommender.inventory import load_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "compose"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from recommender.declared_settings import DeclaredSettings
 from recommender.errors import NotFound
+from recommender.inventory import DeclaredSettings
 from recommender.knobs import Knob, engines, load
 from recommender.model import Risk
 

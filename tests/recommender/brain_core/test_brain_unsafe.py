@@ -11,6 +11,7 @@ from recommender.diagnosis import diagnose
 from recommender.executors.engine_config import as_it_was, moved_beside
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
+from recommender.inventory import TuningConfig
 from recommender.knobs import load
 from recommender.model import Change, DiagnosisStatus, Evidence, Fact, Finding, KnobValue, Placement
 from recommender.models import common_model
@@ -29,7 +30,6 @@ from recommender.playbooks.scope import ChangeScope, change_scope
 from recommender.playbooks.slots import raise_slots
 from recommender.playbooks.token_budget import LOWER_BUDGET
 from recommender.sizing import NotApplicable, lower_max_running
-from recommender.tuning_config import TuningConfig
 from rules.catalog import Bottleneck, BottleneckKind
 
 REPLICAS = ("10.0.0.1:8000", "10.0.0.2:8000", "10.0.0.3:8000")

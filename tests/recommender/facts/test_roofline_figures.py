@@ -2,8 +2,7 @@
 
 import pytest
 
-from recommender.inventory import ServiceConfig
-from recommender.inventory_file import parse_inventory
+from recommender.inventory import ServiceConfig, parse_inventory
 from recommender.roofline_figures import roofline_figures
 
 

@@ -10,8 +10,7 @@ import pytest
 from recommender.errors import ConfigError
 from recommender.facts import ServiceFacts, facts_of
 from recommender.gpus import GPUS, Link, gpu_of_product
-from recommender.inventory import ServiceConfig
-from recommender.inventory_file import parse_inventory
+from recommender.inventory import ServiceConfig, parse_inventory
 from recommender.model import Evidence, Fact, KnobValue, Reading
 
 CAPTURES = Path(__file__).parents[2] / "data" / "captures" / "nvidia_gpu_exporter"

@@ -8,8 +8,7 @@ import pytest
 from exporters.catalog import COMPANIONS
 from exporters.catalog import Engine as CatalogueEngine
 from recommender.errors import ConfigError
-from recommender.inventory import Companion, Engine, Inventory, instance_of
-from recommender.inventory_file import load_inventory, parse_inventory
+from recommender.inventory import Companion, Engine, Inventory, instance_of, load_inventory, parse_inventory
 from recommender.knobs import engines, load
 
 GOOD = """\

@@ -12,8 +12,7 @@ from recommender.contracts import PromQL, Sample, Series
 from recommender.errors import Conflict, PrometheusError
 from recommender.executors import build
 from recommender.intake.model import Incident, IncidentOutcome
-from recommender.inventory import Inventory
-from recommender.inventory_file import parse_inventory
+from recommender.inventory import Inventory, parse_inventory
 from recommender.model import Comparison, ReplicaProgress, Verdict, VerdictOutcome, WorkflowState
 from recommender.pipeline import Pipeline
 from recommender.prometheus import PrometheusClient

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from recommender.executors import build
 from recommender.health import Health, Probe, ProbeFailed, Status, store_probe
 from recommender.heartbeats import HeartbeatCollector
-from recommender.inventory_file import parse_inventory
+from recommender.inventory import parse_inventory
 from recommender.model import WorkflowState
 from recommender.store import Database, Store
 from recommender.store.store import WATCHDOG

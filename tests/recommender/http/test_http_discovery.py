@@ -1,8 +1,7 @@
 """Service discovery: which pages are read, how, and with what labels."""
 
 from recommender.http.discovery import Job, TargetGroup, target_groups
-from recommender.inventory import Inventory
-from recommender.inventory_file import parse_inventory
+from recommender.inventory import Inventory, parse_inventory
 
 INVENTORY = parse_inventory(
     """\

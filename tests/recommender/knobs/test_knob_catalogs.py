@@ -5,8 +5,7 @@ from typing import get_args
 
 import pytest
 
-from recommender.declared_settings import DeclaredSettings
-from recommender.inventory import Engine
+from recommender.inventory import DeclaredSettings, Engine
 from recommender.knobs import Knob, KnobType, engines, load
 from recommender.model import Apply, Risk
 

@@ -8,12 +8,12 @@ from recommender.contracts import ReplicaTarget
 from recommender.evidence import signal_query, unit_of
 from recommender.facts import ServiceFacts
 from recommender.gpus import GPUS
+from recommender.inventory import TuningConfig
 from recommender.knobs import load
 from recommender.model import Change, Confirmation, Evidence, Finding, KnobValue, Reading
 from recommender.playbooks import PLAYBOOKS, Advice, PlanContext, Playbook
 from recommender.sizing import NotApplicable
 from recommender.sizing.model_facts import Attention, ModelFacts
-from recommender.tuning_config import TuningConfig
 from rules.catalog import OBJECTIVES, THRESHOLDS, Bottleneck, BottleneckKind
 
 ONE, TWO = "10.0.0.1:8000", "10.0.0.2:8000"

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from recommender.tuning_config import TuningConfig
+from recommender.inventory import TuningConfig
 
 PAGE = Path(__file__).parents[3] / "docs" / "plans.md"
 

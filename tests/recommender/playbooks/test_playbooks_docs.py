@@ -2,12 +2,12 @@
 
 from click.testing import CliRunner
 
+from recommender.inventory import TuningConfig
 from recommender.knobs import engines, load
 from recommender.model import Change
 from recommender.playbooks import PLAYBOOKS, Advice
 from recommender.playbooks.docs import PAGE, build, described, playbooks_page, settings
 from recommender.sizing import NotApplicable
-from recommender.tuning_config import TuningConfig
 from rules.catalog import Bottleneck
 from tests.recommender.playbooks.made import ONE, TWO, context, evidence, facts, finding
 

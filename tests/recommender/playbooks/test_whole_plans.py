@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from recommender.inventory import SuccessConfig
 from recommender.knobs import load
 from recommender.ledger import SiteEffects, SiteResult
 from recommender.metrics import VerificationMetric
@@ -30,7 +31,6 @@ from recommender.plan_parts import quality_gate, restart_cost
 from recommender.plan_queries import rollback_queries, success_queries
 from recommender.planner import make_plan
 from recommender.playbooks import PLAYBOOKS, PlanContext
-from recommender.tuning_config import SuccessConfig
 from rules.catalog import SIGNALS, Bottleneck, BottleneckKind
 from tests.recommender.playbooks.made import ONE, TWO, changed, context, evidence, facts, finding, size
 

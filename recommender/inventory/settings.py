@@ -2,18 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from recommender.inventory.base import Config
 from recommender.model import KnobValue
 
 # A choice of a knob; which ones there are, its engine's catalogue says.
 Word = Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
 
 
-class DeclaredSettings(BaseModel):
+class DeclaredSettings(Config):
     """Knob values as the team started its engines with, by engine-neutral name: used where no engine tells them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_running_requests: Annotated[int, Field(ge=1)] | None = None
     max_batched_tokens: Annotated[int, Field(ge=1)] | None = None

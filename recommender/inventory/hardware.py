@@ -2,16 +2,15 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from recommender.gpus import GPUS
+from recommender.inventory.base import Config
 from recommender.sizing.dtypes import WEIGHT_DTYPES
 
 
-class HardwareConfig(BaseModel):
+class HardwareConfig(Config):
     """The GPUs of a replica and the type of its weights, as far as neither devices nor engines tell them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gpu: str | None = None
     gpus_per_replica: Annotated[int, Field(ge=1)] | None = None

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from recommender.errors import ConfigError
-from recommender.inventory import Inventory, InventoryProblems, Path
+from recommender.inventory.base import InventoryProblems, Path
+from recommender.inventory.model import Inventory
 
 
 @dataclass(slots=True)

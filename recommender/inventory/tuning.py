@@ -7,8 +7,9 @@ are series (`rules/thresholds.yml`), not here.
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from recommender.inventory.base import Config
 from recommender.ledger import LedgerConfig
 from recommender.sizing import steps
 
@@ -19,11 +20,7 @@ Tokens = Annotated[int, Field(ge=1, le=1 << 26)]
 PlaybookId = Annotated[str, Field(pattern=r"^P\d{2}(\.\d{1,2})?$")]
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PlaybookSwitches(_Config):
+class PlaybookSwitches(Config):
     """Which playbooks are used, and which are tried first.
 
     An entry is one playbook ("P02.7") or a whole class ("P02"). What is disabled is neither proposed nor advised.
@@ -54,7 +51,7 @@ def _names(entry: str, identifier: str) -> bool:
     return identifier == entry or identifier.startswith(f"{entry}.")
 
 
-class SuccessConfig(_Config):
+class SuccessConfig(Config):
     """When a change has worked, as a person can ask Prometheus (tuning §3.1); a verdict has statistics besides."""
 
     kv_usage_max: Ratio = 0.85  # P02
@@ -74,7 +71,7 @@ class SuccessConfig(_Config):
     throughput_worse_ratio: Ratio = 0.9  # common roll-back: tokens per running request, likewise
 
 
-class TuningConfig(_Config):
+class TuningConfig(Config):
     """How changes of one service are sized. The step rule, in one place:
 
     A step is at most `step_max_ratio` times the old value, up or down, and +`memory_fraction_step` for a share of
@@ -168,7 +165,8 @@ class TuningConfig(_Config):
     error_replica_ratio: Factor = 3.0  # [G]: errors of one replica over those of the others that make them its own
 
     # -- money: P10 and P24
-    gpu_price_per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}  # from the team, by GPU
+    # From the team, by GPU.
+    gpu_price_per_hour: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(default_factory=dict)
     right_sizing_min_saving: Ratio = 0.2  # [G]: of the cost of a token; less is not worth a move
 
     # -- expected effects
