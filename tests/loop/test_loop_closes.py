@@ -95,9 +95,11 @@ def test_the_service_is_far_better_off_than_before(ended: Ended) -> None:
     assert [verdict.outcome for verdict in ended.workflow.verdicts] == ["pass", "pass"]
     assert ended.workflow.baseline is not None
     before, after = ended.workflow.baseline.values, ended.workflow.outcome
-    # Over the objective before, and a quarter of it after; how far below depends on what else the machine does.
+    # How far below half depends on how much of the old queue is worked off within the window, which is as long as ever
+    # while the alert may come half a minute later: its group's turn is at a moment of Prometheus's choice.
     assert before["ttft_p95_seconds"] > 2
-    assert after["ttft_p95_seconds"] < before["ttft_p95_seconds"] / 4
+    assert after["ttft_p95_seconds"] < before["ttft_p95_seconds"] / 2
+    assert ended.stored.value("service:llm_requests_waiting:sum") < 10  # a hundred before
     assert after["generation_tokens_per_second"] > before["generation_tokens_per_second"]
 
 
