@@ -9,10 +9,10 @@ does not is another matter: that is missing data, which takes a change back.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from recommender.engine_signals import could_tell
 from recommender.metrics import READ_FROM, WORK_FROM, VerificationMetric, Work
 from recommender.model import Direction, Evidence, Expectation, Guard
 from recommender.playbooks import Effects, PlanContext
-from recommender.told import could_tell
 from recommender.wording import metric_name
 
 _M = VerificationMetric

@@ -7,10 +7,10 @@ it.
 import re
 from collections.abc import Mapping
 
+from recommender.engine_signals import could_tell, signals_in
 from recommender.evidence import quote
 from recommender.metrics import VerificationMetric
 from recommender.model import Evidence, PlanQuery
-from recommender.told import could_tell, signals_in
 
 
 class Selectors:

@@ -6,6 +6,7 @@ from functools import cache
 import pytest
 
 from exporters.catalog import Engine, load_engine
+from recommender.engine_signals import can_tell, signals_in
 from recommender.knobs import Knob, engines
 from recommender.metrics import READ_FROM, WORK_FROM, VerificationMetric, Work
 from recommender.model import Change, Evidence
@@ -13,7 +14,6 @@ from recommender.plan_parts import verification
 from recommender.plan_queries import readable, rollback_queries, success_queries
 from recommender.playbooks import PLAYBOOKS, Effects, PlanContext, Playbook
 from recommender.playbooks.docs import described
-from recommender.told import can_tell, signals_in
 from recommender.verifiable import judged_here, work_of
 from rules.catalog import HISTOGRAMS, OBJECTIVES, SOURCE_COUNTERS, SOURCE_GAUGES, Bottleneck
 from rules.pack import load_rules

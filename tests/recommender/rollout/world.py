@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from recommender.contracts import ReplicaTarget, Sample, Series
+from recommender.engine_signals import could_tell, signals_in
 from recommender.errors import PrometheusError
-from recommender.told import could_tell, signals_in
 from tests.recommender.rollout.builders import START
 
 OLD = "# engine options\nmodel: tiny-llama\nmax-num-seqs: 8  # far too low\nport: 8000\n"
