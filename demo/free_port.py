@@ -4,6 +4,8 @@ import socket
 
 from demo.ports import LOOPBACK
 
+_SECONDS = 5.0
+
 
 def free_port() -> int:
     """A loopback TCP port that the kernel gives to nobody else for a minute.
@@ -13,8 +15,9 @@ def free_port() -> int:
     socket, while a server that sets SO_REUSEADDR (Go's and Python's do) may still bind it by its number.
     """
     with socket.create_server((LOOPBACK, 0), backlog=1) as listener:
+        listener.settimeout(_SECONDS)
         address: tuple[str, int] = listener.getsockname()
-        with socket.create_connection(address) as client:
+        with socket.create_connection(address, timeout=_SECONDS) as client:
             listener.accept()[0].close()  # whose end closes first keeps the port waiting
             client.recv(1)
     return address[1]

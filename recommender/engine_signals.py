@@ -27,6 +27,9 @@ _MADE_OF = {
     "llm_external_cache_hit": ("llm_external_cache_query_tokens_total", "llm_external_cache_hit_tokens_total"),
     "llm_admission_fullness": ("llm_requests_running",),  # its limit may come from the inventory
 }
+NEVER_PREEMPT = frozenset({"tgi", "llamacpp", "ollama"})
+"""Engines that reserve the KV memory that a request may need before it runs: none is thrown out of it."""
+
 # Told by old releases only, of which nobody says which one runs.
 _NO_LONGER = {("llamacpp", "llm_kv_cache_usage_ratio")}
 

@@ -20,8 +20,8 @@ def replica_knobs(service: ServiceConfig, target: ReplicaTarget, executor: Execu
     try:
         file = None if executor is None else executor.configuration(target)
         version = engine_version(service, None).value
-        knobs = load(service.engine).at(version)
         whole = load(service.engine)
+        knobs = whole.at(version)
     except (NotFound, ExecutorError):
         return declared
     if file is None:

@@ -9,7 +9,7 @@ does not is another matter: that is missing data, which takes a change back.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recommender.engine_signals import could_tell
+from recommender.engine_signals import NEVER_PREEMPT, could_tell
 from recommender.metrics import READ_FROM, WORK_FROM, VerificationMetric, Work
 from recommender.model import Direction, Evidence, Expectation, Guard
 from recommender.playbooks import Effects, PlanContext
@@ -20,7 +20,6 @@ _PROBES = frozenset({_M.PROBE_TTFT_SECONDS, _M.PROBE_ITL_SECONDS, _M.PROBE_FAILU
 _BY_QUEUE = frozenset({"P02", "P03", "P04"})  # what admits more requests: TTFT falls by the time that they queue
 _BY_CACHE = frozenset({"P09"})  # a probe's prompt is new each time: no cache can show in it
 _OF_TAILS = frozenset({"P05"})  # long prompts stall answers now and then: a mean does not show it
-_NEVER_PREEMPT = frozenset({"tgi", "llamacpp", "ollama"})  # they reserve a request's KV memory before it runs
 
 
 def work_of(engine: str | None) -> Work:
@@ -71,7 +70,7 @@ class _Here:
         goal = promised if metric == promised.metric else _standing_in(promised, metric, self.context)
         guards: dict[str, Guard] = {}
         for guard in self.effects.guards:
-            if guard.metric == _M.PREEMPTIONS_PER_REQUEST and engine in _NEVER_PREEMPT:
+            if guard.metric == _M.PREEMPTIONS_PER_REQUEST and engine in NEVER_PREEMPT:
                 continue
             seen = self._first((guard.metric, *_GUARDED_BY.get(VerificationMetric(guard.metric), ())))
             if seen is None:

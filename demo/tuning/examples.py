@@ -4,6 +4,7 @@ Pages come of the code alone: rules, evidence, diagnosis and plans are the shipp
 `demo.faults`. `python -m demo.tuning.examples [--check]` writes docs/tuning/<engine>.md.
 """
 
+import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,9 @@ def _value(reading: Reading) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or with --check say which differ."""
-    check, wrong = "--check" in arguments, []
+    parser = argparse.ArgumentParser("demo.tuning.examples", description="Write the worked examples of docs/tuning.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a page differs")
+    check, wrong = parser.parse_args(arguments).check, []
     for page in pages():
         path = DOCS / page.name
         if check:

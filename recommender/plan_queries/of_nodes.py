@@ -4,22 +4,20 @@ from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import PlanQuery
 from recommender.plan_queries.expressions import Selectors
-from recommender.plan_queries.step import Step
-
-_WINDOW = "15m"
+from recommender.plan_queries.step import WINDOW, Step
 
 
 def _on_nodes(of: Selectors, signal: str, worst: str) -> str:
     """A signal of the nodes that the changed replicas run on: the worst of each."""
     nodes = f"count by (node) (replica:llm_up{{{of.changed}}})"
-    return f"({worst} by (node) ({worst}_over_time({signal}[{_WINDOW}])) and on (node) {nodes})"
+    return f"({worst} by (node) ({worst}_over_time({signal}[{WINDOW}])) and on (node) {nodes})"
 
 
 def device_memory(step: Step) -> tuple[PlanQuery, ...]:
     """P01: no GPU of the nodes is as full again, as far as this step is to bring it, and no engine restarted."""
     answered = PlanQuery(
         text="its engines answered all the time",
-        query=f"min(min_over_time(replica:llm_up{{{step.of.changed}}}[{_WINDOW}])) == 1",
+        query=f"min(min_over_time(replica:llm_up{{{step.of.changed}}}[{WINDOW}])) == 1",
     )
     seen, goal = step.worst("gpu:gpu_memory_used:ratio"), step.goal
     if goal.metric != VerificationMetric.DEVICE_MEMORY_USED_RATIO or seen is None or goal.mid is None:

@@ -6,6 +6,8 @@ from recommender.inventory import SuccessConfig
 from recommender.model import Change, Evidence, Expectation, Verification
 from recommender.plan_queries.expressions import Selectors
 
+WINDOW = "15m"  # tuning §3.1: what says success holds for at least 15 minutes
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

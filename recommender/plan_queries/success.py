@@ -12,11 +12,8 @@ from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, PlanQuery, Verification
 from recommender.plan_queries import of_nodes
 from recommender.plan_queries.expressions import EXPRESSIONS, Selectors, before, compared, known, whose
-from recommender.plan_queries.step import Step
+from recommender.plan_queries.step import WINDOW, Step
 from recommender.wording import metric_name, verb
-
-_WINDOW = "15m"  # tuning §3.1: holds for at least 15 minutes
-
 
 Rule = Callable[[Step], tuple[PlanQuery, ...]]
 
@@ -62,7 +59,7 @@ def _reaches(step: Step, metric: str, signal: str, bound: float) -> bool:
 def _no_preemptions(step: Step) -> tuple[PlanQuery, ...]:
     if not known(VerificationMetric.PREEMPTIONS_PER_REQUEST, step.evidence, step.instances):
         return ()
-    query = f"max(avg_over_time(replica:llm_preemptions:rate5m{{{step.of.changed}}}[{_WINDOW}])) == 0"
+    query = f"max(avg_over_time(replica:llm_preemptions:rate5m{{{step.of.changed}}}[{WINDOW}])) == 0"
     return (PlanQuery(text="nothing is preempted", query=query),)
 
 
@@ -71,7 +68,7 @@ _ROOM = {"kv_cache_dtype": 2.0}  # KV tokens after over before; of a share of me
 
 def _kv(step: Step) -> tuple[PlanQuery, ...]:
     of, most = step.of, step.bounds.kv_usage_max
-    usage = f"max(avg_over_time(replica:llm_kv_cache_usage:avg2m{{{of.changed}}}[{_WINDOW}])) < {most:g}"
+    usage = f"max(avg_over_time(replica:llm_kv_cache_usage:avg2m{{{of.changed}}}[{WINDOW}])) < {most:g}"
     roomy = PlanQuery(text=f"KV usage is below {figure(most, 'ratio')}", query=usage)
     return (*((roomy,) if _leaves_room(step) else ()), *_no_preemptions(step))
 
@@ -100,13 +97,13 @@ def _leaves_room(step: Step) -> bool:
 
 def _queue(step: Step) -> tuple[PlanQuery, ...]:
     most = step.bounds.queue_share_max
-    share = f"max(avg_over_time(replica:llm_queue_share_of_ttft:ratio_rate5m{{{step.of.changed}}}[{_WINDOW}]))"
+    share = f"max(avg_over_time(replica:llm_queue_share_of_ttft:ratio_rate5m{{{step.of.changed}}}[{WINDOW}]))"
     text = f"queueing is less than {figure(most, 'ratio')} of TTFT"
     return (PlanQuery(text=text, query=f"{share} < {most:g}"), _waiting(step.of, step.bounds.waiting_max))
 
 
 def _waiting(of: Selectors, most: float) -> PlanQuery:
-    waiting = f"max(avg_over_time(replica:llm_requests_waiting:avg2m{{{of.changed}}}[{_WINDOW}])) < {most:g}"
+    waiting = f"max(avg_over_time(replica:llm_requests_waiting:avg2m{{{of.changed}}}[{WINDOW}])) < {most:g}"
     few = "less than one request waits" if most == 1 else f"fewer than {most:g} requests wait"
     return PlanQuery(text=f"on average {few} at each replica", query=waiting)
 
@@ -170,7 +167,7 @@ def _promises(step: Step, names: tuple[str, ...] = ("ttft_p95_seconds", "itl_p95
     return tuple(
         PlanQuery(
             text=f"{metric_name(name)} keeps its objective of {figure(objective, 'seconds')}",
-            query=f"max(avg_over_time({signal}{{{step.of.changed}}}[{_WINDOW}])) < {objective:g}",
+            query=f"max(avg_over_time({signal}{{{step.of.changed}}}[{WINDOW}])) < {objective:g}",
         )
         for name, signal in _LATENCIES
         if name in names

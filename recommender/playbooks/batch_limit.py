@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from recommender.engine_signals import NEVER_PREEMPT
 from recommender.figures import figure
 from recommender.metrics import VerificationMetric
 from recommender.model import Change, Direction, Evidence, Expectation, Finding, KnobValue
@@ -31,7 +32,6 @@ _OF_SLOTS = (
     "replica:llm_kv_cache_usage:avg2m",
     _PREEMPTED,
 )
-_NEVER_PREEMPT = frozenset({"tgi"})  # it reserves all that a request may need before the request starts
 _OF_BURSTS = (
     "replica:llm_queue_share_of_ttft:ratio_rate5m",
     "replica:llm_requests_running:max2m",
@@ -172,7 +172,7 @@ def told_of_slots(evidence: Evidence, instance: str, context: PlanContext) -> di
     limit = context.configured("max_running_requests", instance)
     if told[_FULLNESS] is None and running is not None and not isinstance(limit, str | None) and limit > 0:
         told[_FULLNESS] = running / limit
-    if context.engine in _NEVER_PREEMPT:
+    if _PREEMPTED in told and context.engine in NEVER_PREEMPT:
         told[_PREEMPTED] = 0.0
     return told
 

@@ -23,7 +23,7 @@ from rules import plain_yaml
 from rules.syntax import Aggregation, Binary, Call, Node, Series, parse, walk
 
 RuleEntry = Mapping[str, Any]
-_Texts = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # every scalar as it is written
+_Texts = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # makes nothing but texts, lists and maps
 _FIGURES = ("threshold:", "service:threshold:")
 _BY_PROMETHEUS = ("ALERTS",)  # and ALERTS_FOR_STATE
 

@@ -174,7 +174,7 @@ ENGINES: Mapping[str, Callable[[Path], Facts]] = {
 def dump_vllm(out: Path) -> None:
     """The arguments of `vllm serve` by the parser object of the vLLM that is installed."""
     from vllm.entrypoints.launchers.cli_args import make_arg_parser  # noqa: PLC0415 - only where vLLM is installed
-    from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415
+    from vllm.utils.argparse_utils import FlexibleArgumentParser  # noqa: PLC0415 - likewise
 
     found: Facts = {}
     for action in make_arg_parser(FlexibleArgumentParser())._actions:

@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recommender.intake.model import AlertStatus, Delivery, IncomingAlert
+from recommender.inventory import parse_inventory
 from recommender.model import Diagnosis, DiagnosisStatus, Event, Plan, Workflow, WorkflowState
 from recommender.store import Database, Store
 from rules.catalog import Bottleneck
+from tests.recommender.foundation.live import INVENTORY
+from tests.recommender.foundation.pipeline_world import World
 from tests.recommender.foundation.postgres import PostgresServer
+from tests.recommender.foundation.stub_prometheus import limited_service, stub_prometheus
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 
@@ -145,3 +150,10 @@ def make_event(clock: FakeClock) -> Callable[..., Event]:
         return Event(at=clock.now(), actor=actor, kind=kind)
 
     return make
+
+
+@pytest.fixture
+def world(store: Store, clock: Any, make_alert: Any, make_delivery: Any) -> Iterator[World]:
+    with stub_prometheus() as prometheus:
+        prometheus.series = limited_service()
+        yield World(store, prometheus, clock, make_alert, make_delivery, parse_inventory(INVENTORY))

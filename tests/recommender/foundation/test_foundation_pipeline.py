@@ -1,83 +1,19 @@
 """Incidents to plans, with a moved clock, a real store, and Prometheus's answers from the stub."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import count
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from recommender.contracts import PromQL, Sample, Series
 from recommender.errors import Conflict, PrometheusError
-from recommender.executors import build
-from recommender.intake.model import Incident, IncidentOutcome
-from recommender.inventory import Inventory, parse_inventory
+from recommender.intake.model import IncidentOutcome
+from recommender.inventory import Inventory
 from recommender.model import Comparison, ReplicaProgress, Verdict, VerdictOutcome, WorkflowState
-from recommender.pipeline import Pipeline
-from recommender.prometheus import PrometheusClient
-from recommender.rollout.states import move
-from recommender.store import Store
-from tests.recommender.foundation.live import INVENTORY
+from tests.recommender.foundation.pipeline_world import World
 from tests.recommender.foundation.stub_prometheus import (
-    StubPrometheus,
     healthy_service,
     limited_service,
-    stub_prometheus,
 )
-
-
-@dataclass
-class World:
-    """A pipeline and what is around it."""
-
-    store: Store
-    prometheus: StubPrometheus
-    clock: Any
-    make_alert: Callable[..., Any]
-    make_delivery: Callable[..., Any]
-    inventory: Inventory
-    latencies: list[float] = field(default_factory=list)
-    keys: Iterator[int] = field(default_factory=count)
-
-    def pipeline(
-        self, inventory: Inventory | None = None, owner: str = "me", history: PromQL | None = None
-    ) -> Pipeline:
-        ids = count(1)
-        return Pipeline(
-            store=self.store,
-            promql=PrometheusClient(self.prometheus.url),
-            inventory=self.inventory if inventory is None else inventory,
-            executors=build({}),
-            clock=self.clock,
-            owner=owner,
-            ids=lambda: f"{owner}{next(ids)}",
-            observe_latency=self.latencies.append,
-            history=history,
-        )
-
-    def fire(self, fingerprint: str = "aaaa", **labels: str) -> None:
-        alert = self.make_alert(fingerprint, starts_at=self.clock.now(), **labels)
-        self.store.record(self.make_delivery(alert, key=f"k{next(self.keys)}"), self.clock.now(), 100)
-
-    def incident(self) -> Incident:
-        [found] = self.store.incidents()
-        return found
-
-    def states(self) -> list[str]:
-        return [one.state.value for one in self.store.workflows()]
-
-    def decide(self, trigger: str) -> None:
-        [workflow] = self.store.workflows((WorkflowState.PENDING_APPROVAL,))
-        moved, event = move(workflow, trigger, self.clock.now(), actor="ann", reason="because")
-        self.store.save(moved, [event])
-
-
-@pytest.fixture
-def world(store: Store, clock: Any, make_alert: Any, make_delivery: Any) -> Iterator[World]:
-    with stub_prometheus() as prometheus:
-        prometheus.series = limited_service()
-        yield World(store, prometheus, clock, make_alert, make_delivery, parse_inventory(INVENTORY))
 
 
 def test_an_alert_becomes_one_pending_plan_with_its_audit_row(world: World) -> None:
@@ -196,57 +132,6 @@ def test_a_failed_roll_back_stops_all_further_plans(world: World, make_workflow:
     assert "mend its replicas" in world.incident().reason
 
 
-@pytest.fixture
-def alone(world: World) -> Callable[..., Inventory]:
-    """The service with one replica, in Prometheus and in the inventory."""
-    chat = world.inventory.services["chat"]
-    world.prometheus.series = limited_service(instances=(chat.replicas[0].instance,))
-
-    def inventory(**policy: object) -> Inventory:
-        update = {"replicas": chat.replicas[:1], "policy": chat.policy.model_copy(update=policy)}
-        return Inventory(services={"chat": chat.model_copy(update=update)})
-
-    return inventory
-
-
-def test_the_only_replica_gets_the_whole_plan_as_advice_once(world: World, alone: Callable[..., Inventory]) -> None:
-    world.fire()
-    pipeline = world.pipeline(alone(approval="auto"))
-    for _ in range(3):
-        pipeline.run_once()
-        world.clock.advance(300)
-    [workflow] = world.store.workflows()
-    assert (workflow.state, workflow.due_at, workflow.expires_at) == (WorkflowState.ADVISED, None, None)
-    plan = workflow.plan
-    assert plan.change is not None
-    assert all((plan.change.formula, plan.patches, plan.verification_queries, plan.rollback_queries, plan.verification))
-    assert "no second healthy replica" in plan.withheld
-    assert workflow.reason.startswith(plan.withheld)
-    assert (world.incident().outcome, world.incident().workflow_id) == (IncidentOutcome.ADVISED, workflow.id)
-    assert [row.kind for row in world.store.audit_of(workflow.id)] == ["created"]
-    with pytest.raises(Conflict):
-        move(workflow, "approve", world.clock.now(), actor="ann", reason="do it")
-
-
-def test_the_only_replica_whose_owner_allows_it_waits_for_a_person_under_any_policy(
-    world: World, alone: Callable[..., Inventory]
-) -> None:
-    world.fire()
-    world.pipeline(alone(approval="auto", allow_restart_of_last_replica=True)).run_once()
-    assert world.states() == ["pending_approval"]
-
-
-def test_advice_for_the_only_replica_becomes_a_plan_when_a_second_one_is_there(
-    world: World, alone: Callable[..., Inventory]
-) -> None:
-    world.fire()
-    world.pipeline(alone()).run_once()
-    world.prometheus.series = limited_service()
-    world.clock.advance(61)
-    world.pipeline(owner="again").run_once()
-    assert sorted(world.states()) == ["advised", "pending_approval"]
-
-
 def test_an_unknown_service_gets_the_same_advice_once(world: World) -> None:
     world.prometheus.series = limited_service("stranger")
     world.fire(service="stranger")
@@ -328,52 +213,6 @@ def test_one_workflow_a_service_also_holds_in_the_database(world: World, make_wo
     world.pipeline().run_once()
     with pytest.raises(Conflict):
         world.store.create(make_workflow("x"), [])
-
-
-class History:
-    """A day of one replica: ITL of 20 ms and `beta` more for each request of the batch; or a Prometheus too slow."""
-
-    def __init__(self, beta: float = 0.0005, *, slow: bool = False) -> None:
-        self.beta = beta
-        self.slow = slow
-
-    def instant(self, query: str, at: datetime | None = None) -> list[Sample]:
-        raise AssertionError(f"history is asked for ranges only, not for {query} at {at}")
-
-    def range(self, query: str, start: datetime, end: datetime, step_seconds: float) -> list[Series]:
-        if self.slow:
-            raise PrometheusError("no answer in time")
-        assert (end - start).total_seconds() / step_seconds > 1000
-        batches = [1 + number % 8 for number in range(400)]
-        itl = "itl" in query
-        points = tuple((float(number), 0.02 + self.beta * b if itl else float(b)) for number, b in enumerate(batches))
-        return [Series({"instance": "127.0.0.1:9001"}, points)]
-
-
-def test_a_plan_keeps_to_the_latency_that_history_tells(world: World) -> None:
-    world.fire()
-    world.pipeline(history=History()).run_once()
-    [workflow] = world.store.workflows()
-    assert workflow.plan.change is not None
-    assert workflow.plan.change.inputs["beta_seconds"] == pytest.approx(0.0005)
-    assert "without a fitted model" not in workflow.plan.change.formula
-
-
-def test_a_batch_that_history_shows_too_slow_is_not_raised(world: World) -> None:
-    world.fire()
-    # (0.1/1.2 - 0.02)/0.007 is nine slots, and more than eight would be worth a restart from twelve on.
-    world.pipeline(history=History(beta=0.007)).run_once()
-    [workflow] = world.store.workflows()
-    assert workflow.plan.change is None
-    assert "(itl_objective/1.2 - alpha)/beta" in " ".join(one.reason for one in workflow.plan.alternatives)
-
-
-def test_a_history_that_does_not_answer_delays_no_plan(world: World) -> None:
-    world.fire()
-    world.pipeline(history=History(slow=True)).run_once()
-    [workflow] = world.store.workflows()
-    assert workflow.plan.change is not None
-    assert "without a fitted model" in workflow.plan.change.formula
 
 
 def test_an_alert_that_fires_for_days_gets_its_advice_once(world: World) -> None:

@@ -12,7 +12,7 @@ from recommender.rollout.states import move
 from recommender.store import Store
 from tests.recommender.rollout.builders import START, HandClock, make_plan, make_verification, make_workflow
 from tests.recommender.rollout.story import FEW_STEPS, approved, kinds, open_store, reconciler, run_to_end, run_until
-from tests.recommender.rollout.world import NEW, OLD, World, running_world
+from tests.recommender.rollout.world import NEW, OLD, World, running_world, untouched
 
 S = WorkflowState
 
@@ -26,10 +26,6 @@ def store(tmp_path: Path) -> Store:
 def world(tmp_path: Path) -> Iterator[World]:
     with running_world(tmp_path / "engines") as made:
         yield made
-
-
-def untouched(world: World) -> bool:
-    return all(engine.running == OLD and engine.config.read_text() == OLD for engine in world.engines)
 
 
 def test_a_change_that_helps_reaches_every_replica_once_and_succeeds(
@@ -319,48 +315,6 @@ def test_one_missed_health_check_does_not_end_anything(store: Store, world: Worl
     hands.run_once()
     world.engines[0].go_down(down=False)
     assert run_to_end(store, world, clock, limits=Limits()).state is S.SUCCEEDED
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[World]:
-    """One replica, whose owner allows that it restarts."""
-    with running_world(tmp_path / "one", replicas=1) as made:
-        made.may_restart_alone = True
-        yield made
-
-
-def test_a_single_replica_is_compared_with_itself_before(alone: World, store: Store, clock: HandClock) -> None:
-    approved(store, alone)
-    done = run_to_end(store, alone, clock)
-    assert done.state is S.SUCCEEDED
-    assert "against the same replica before" in done.verdicts[0].text
-    assert (alone.engines[0].running, alone.engines[0].restarts) == (NEW, 1)
-
-
-def test_a_single_replica_that_gets_worse_is_put_back(alone: World, store: Store, clock: HandClock) -> None:
-    alone.effect["new"] = 30.0
-    approved(store, alone)
-    assert run_to_end(store, alone, clock).state is S.ROLLED_BACK
-    assert untouched(alone)
-
-
-def test_the_only_replica_is_left_alone_without_its_owners_word(alone: World, store: Store, clock: HandClock) -> None:
-    alone.may_restart_alone = False
-    approved(store, alone)  # of a time when it had siblings, or the key
-    done = run_to_end(store, alone, clock)
-    assert (done.state, "allow_restart_of_last_replica is not set" in done.reason) == (S.EXPIRED, True)
-    assert (untouched(alone), alone.engines[0].restarts) == (True, 0)
-
-
-def test_the_only_replica_is_put_back_though_its_owner_took_the_word_back(
-    alone: World, store: Store, clock: HandClock
-) -> None:
-    alone.effect["new"] = 30.0
-    approved(store, alone)
-    run_until(store, alone, clock, S.ROLLING_BACK)
-    alone.may_restart_alone = False
-    assert run_to_end(store, alone, clock).state is S.ROLLED_BACK
-    assert untouched(alone)
 
 
 def test_a_dry_run_ends_as_advice_and_touches_nothing(store: Store, world: World, clock: HandClock) -> None:

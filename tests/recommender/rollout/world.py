@@ -226,3 +226,8 @@ def reset(world: World) -> None:
 def existing_world(folders: Sequence[str], ports: Sequence[int]) -> World:
     """The same world seen from another process, which does not serve it."""
     return World([Engine(Path(one), port) for one, port in zip(folders, ports, strict=True)])
+
+
+def untouched(world: World) -> bool:
+    """Whether every engine runs with its old file, and has it."""
+    return all(engine.running == OLD and engine.config.read_text() == OLD for engine in world.engines)
